@@ -55,7 +55,10 @@ export interface CacheSettings {
 
 /** Options of a cache whose store is a server. */
 export interface ServerOptions {
-  /** Milliseconds a call may take before it fails. Default 1000. */
+  /**
+   * Milliseconds a call may take before it fails. Default 1000. Redis: what it takes to load the client library and to
+   * connect for the first time is not counted; see `connectTimeout`.
+   */
   readonly timeLimitMs?: number | undefined
   /**
    * Whether invalidations (tags, fragments, pages) that fail because the server is down are sent once it is

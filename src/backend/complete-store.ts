@@ -72,6 +72,10 @@ export class CompleteStore {
     this.watchChanges = own?.watchChanges?.bind(own)
   }
 
+  get starting(): Promise<void> | undefined {
+    return this.#own.starting
+  }
+
   get readsMayLag(): boolean {
     return this.#own.readsMayLag === true
   }

@@ -15,6 +15,8 @@ export interface Guarded {
   readonly store: {
     /** Whether copies may answer where the store that they are of does not. */
     readonly readsMayLag: boolean
+    /** See `OwnStore.starting`. */
+    readonly starting: Promise<void> | undefined
     isOutage(error: unknown): boolean
   }
   /** Asks the store anything. */
@@ -22,6 +24,8 @@ export interface Guarded {
   /** Whether a failure is one that was reported where it happened. */
   isReported?(error: unknown): boolean
 }
+
+const ignore = (): void => undefined
 
 /** Operations that read: a store with copies may answer them from one. */
 const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
@@ -108,7 +112,13 @@ export class Guard {
     if (!isPromise(result)) return succeeded(result)
     // To go through a large store takes its time; each of its round trips is limited.
     const limit = operation === 'clear' ? undefined : this.#timeLimit
-    if (limit !== undefined) return limit.race(result, succeeded, failed)
+    if (limit !== undefined) {
+      const race = () => limit.race(result, succeeded, failed)
+      const { starting } = this.#of.store
+      return starting === undefined
+        ? race()
+        : Promise.race([starting, result.then(ignore, ignore)]).then(race)
+    }
     return Promise.resolve(result).then(succeeded, (error: unknown) => {
       throw failed(error)
     })

@@ -112,6 +112,11 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
   knownSizeOf?(payload: Payload): number | undefined
   /** Compresses what is written and inflates what is read, where that is not done by packing. */
   readonly format?: PayloadFormat | undefined
+  /**
+   * While its client library is loaded and connects for the first time: settles, and never rejects. The time limit of a
+   * call that comes meanwhile begins afterwards.
+   */
+  readonly starting?: Promise<void> | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
   readonly readsMayLag?: boolean
   /** Whether it forgets what it is given, so that nothing is missing from it. */

@@ -5,12 +5,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { Redis as Redis5 } from 'ioredis5'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  onTestFinished,
+  vi,
+} from 'vitest'
 import { RedisCache, type RedisSettings } from '../../src/backends/redis.js'
-import { createCaches, type Cache } from '../../src/index.js'
+import { CacheBackendError, createCaches, type Cache } from '../../src/index.js'
 import { bundleSources, type Bundle } from '../support/bundle.js'
 import { canStartRedis } from '../support/redis.js'
 import { freePort, startServer, type TestServer } from '../support/servers.js'
+import { startProxy } from '../support/servers/proxy.js'
 import { startRedis, type RedisServer } from '../support/servers/redis.js'
 
 const isThere = await canStartRedis()
@@ -103,6 +114,62 @@ describe.skipIf(!isThere)('the connections of RedisCache', () => {
     await vi.waitFor(async () => expect(await clients()).toEqual([]))
     expect(await cache.get('k')).toBe(1)
     expect(await clients()).toHaveLength(1)
+  })
+
+  describe('over a slow network', () => {
+    /** Longer than a call may take, and shorter than connecting may. */
+    const SLOW_MS = 250
+    const options = { timeLimitMs: 100 }
+
+    async function slow() {
+      const proxy = await startProxy({ port: server.port })
+      onTestFinished(() => proxy.close())
+      /** Welcomes the next connection late, and is fast from then on. */
+      const welcomeLate = () => {
+        proxy.delayMs = SLOW_MS
+        setTimeout(() => {
+          proxy.delayMs = 0
+        }, SLOW_MS / 2)
+      }
+      return { proxy, welcomeLate, location: `redis://127.0.0.1:${proxy.port}` }
+    }
+
+    it.each(['a location', 'a client'])(
+      'take the time of the first one from no call: %s',
+      async (by) => {
+        const { location, welcomeLate } = await slow()
+        const client = new Redis(location, { lazyConnect: true })
+        onTestFinished(() => client.disconnect())
+        const cache = open(by === 'a client' ? { client, options } : { location, options })
+        const outages = vi.spyOn(process, 'emitWarning')
+        welcomeLate()
+        await expect(Promise.all([cache.set('k', 1), cache.get('k')])).resolves.toHaveLength(2)
+        expect(await cache.get('k')).toBe(1)
+        if (by === 'a location') {
+          await cache.close()
+          welcomeLate()
+          expect(await cache.get('k')).toBe(1)
+        }
+        expect(outages).not.toHaveBeenCalled()
+      },
+    )
+
+    it('count every answer after that', async () => {
+      const { proxy, location } = await slow()
+      const cache = open({ location, options })
+      await cache.get('k')
+      proxy.delayMs = SLOW_MS
+      await expect(cache.get('k')).rejects.toThrow('no answer within 100 ms')
+    })
+
+    it('give the first one up where it is not welcomed', async () => {
+      const { proxy, location } = await slow()
+      proxy.silence()
+      const cache = open({ location, options: { ...options, connectTimeout: 150 } })
+      const reading = cache.get('k')
+      await expect(reading).rejects.toThrow(CacheBackendError)
+      await expect(reading).rejects.toThrow(/150 ?ms/)
+    })
   })
 
   it('do not end before what was asked is answered', async () => {

@@ -125,6 +125,16 @@ describe('settings that are unknown or contradict each other are refused by name
       () => ({ location: 'redis://h/1', options: { db: 1 } }),
       /options\.db: the location says it too/,
     ],
+    [
+      'an option that nobody knows',
+      () => ({ location, options: { stores: [] } }),
+      /unknown option "stores".*where a newer ioredis has it, give a client of your own/,
+    ],
+    [
+      'an option of another library',
+      () => ({ location, options: { nodes: [] } }),
+      /unknown option "nodes".*did you mean "location"/,
+    ],
     ['a host', () => ({ location, options: { host: 'h' } }), /options\.host.*in the location/],
     ['a port', () => ({ location, options: { port: 1 } }), /options\.port.*in the location/],
     ['a path', () => ({ location, options: { path: '/s' } }), /options\.path.*in the location/],

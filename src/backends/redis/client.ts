@@ -54,6 +54,8 @@ export interface IoClient extends Commands<Promise<Reply>> {
     readonly keyPrefix?: string | undefined
     readonly host?: string | undefined
     readonly port?: number | undefined
+    /** Milliseconds of silence after which a connection is given up while answers are due. */
+    socketTimeout?: number | undefined
   }
   /** The socket, while there is one. */
   readonly stream?:

@@ -15,6 +15,14 @@ export interface ConnectionSettings {
   readonly make?: (options: object) => IoClient | Promise<IoClient>
 }
 
+/** A connection is for many calls: where they may take little, it may still take this long. */
+const LEAST_CONNECT_LIMIT_MS = 500
+
+/** Milliseconds that connecting may take where nobody says it. */
+export function connectLimitOf(limitMs: number): number {
+  return Math.max(LEAST_CONNECT_LIMIT_MS, Math.ceil(limitMs / 2))
+}
+
 /** Milliseconds until the first attempt to connect again; the next ones come later. */
 const RETRY_MS = 50
 
@@ -80,6 +88,10 @@ export class Connection implements ClientSource {
     return this.#settings.limitMs
   }
 
+  get connectLimitMs(): number {
+    return this.#settings.connectLimitMs
+  }
+
   get current(): IoClient | undefined {
     return this.#client
   }
@@ -106,6 +118,12 @@ export class Connection implements ClientSource {
 
   #watch(client: IoClient): void {
     const { connectLimitMs } = this.#settings
+    const { socketTimeout } = client.options
+    const allowSilence = (ms: number) => {
+      if (socketTimeout !== undefined) client.options.socketTimeout = Math.max(socketTimeout, ms)
+    }
+    // The welcome has a limit of its own, which is longer than that of a call.
+    allowSilence(connectLimitMs)
     let welcome: NodeJS.Timeout | undefined
     const isCurrent = () => this.#client === client
     client.on('error', (error: Error) => {
@@ -124,10 +142,12 @@ export class Connection implements ClientSource {
     })
     client.on('ready', () => {
       clearTimeout(welcome)
+      allowSilence(0)
       this.#lastError = undefined
     })
     client.on('close', () => {
       clearTimeout(welcome)
+      allowSilence(connectLimitMs)
       // ioredis 5 leaves it running, and it would end the next connection.
       clearTimeout(client.socketTimeoutTimer)
       client.socketTimeoutTimer = undefined
@@ -177,6 +197,10 @@ export class GivenClient implements ClientSource {
     readonly current: IoClient,
     readonly limitMs: number,
   ) {}
+
+  get connectLimitMs(): number {
+    return connectLimitOf(this.limitMs)
+  }
 
   open(): Promise<IoClient> {
     return Promise.resolve(this.current)

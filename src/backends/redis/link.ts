@@ -6,6 +6,7 @@ import {
   type Reply,
 } from './client.js'
 import type { Gate } from './gate.js'
+import { withinLimit } from '../../time-limit.js'
 
 /** Most keys of one MGET: the server does nothing else while it answers one. */
 const MAX_KEYS = 1000
@@ -33,6 +34,8 @@ export interface ClientSource {
   readonly name: string
   /** Most milliseconds something waits for a connection. */
   readonly limitMs: number
+  /** Most milliseconds the first connection may take. */
+  readonly connectLimitMs: number
   /** The client, if there is one. */
   readonly current: IoClient | undefined
   /** Makes the client on first use. */
@@ -54,10 +57,20 @@ export class Link {
   #commands: Command[] = []
   #isScheduled = false
   #isWaiting = false
+  #isNew = true
+  #starting: Promise<void> | undefined
 
   constructor(source: ClientSource, gate?: Gate) {
     this.#source = source
     this.#gate = gate
+  }
+
+  /**
+   * While the client library is loaded and connects for the first time: settles when that has succeeded or failed.
+   * What is asked meanwhile waits, and its time limit begins afterwards.
+   */
+  get starting(): Promise<void> | undefined {
+    return this.#starting
   }
 
   /** Whether the last that is known of it is a failure. */
@@ -137,6 +150,13 @@ export class Link {
     } finally {
       stream?.uncork?.()
     }
+  }
+
+  /** Sends what is collected, then closes the source. What is asked afterwards starts it again. */
+  close(): Promise<void> {
+    this.flush()
+    this.#isNew = true
+    return this.#source.close()
   }
 
   /** Rejects what is still waiting for a connection. */
@@ -219,8 +239,21 @@ export class Link {
   }
 
   #schedule(): void {
+    if (this.#isNew) this.#start()
     this.#isScheduled = true
     setImmediate(this.#run)
+  }
+
+  #start(): void {
+    this.#isNew = false
+    const { current, connectLimitMs } = this.#source
+    if (current !== undefined && isReady(current)) return
+    const done = () => {
+      this.#starting = undefined
+    }
+    // To load the library takes as long as this process is busy, and says nothing of the server.
+    const opened = this.#source.open()
+    this.#starting = opened.then(() => withinLimit(this.ready(), connectLimitMs)).then(done, done)
   }
 
   readonly #run = (): void => {
@@ -234,7 +267,7 @@ export class Link {
       this.rejectWaiting(this.#lost())
       return
     }
-    this.#dropLate()
+    if (this.#starting === undefined) this.#dropLate()
     if (this.#isWaiting) return
     this.#isWaiting = true
     this.#becomesOpen().then(

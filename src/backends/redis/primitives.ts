@@ -293,13 +293,17 @@ export class RedisPrimitives implements OwnStore<Payload> {
     return this.#sources[0]?.current?.isCluster ?? true
   }
 
+  get starting(): Promise<void> | undefined {
+    const links = [this.#leader, ...this.#replicas]
+    return links.find(({ starting }) => starting !== undefined)?.starting
+  }
+
   get readsMayLag(): boolean {
     return this.#replicas.length > 0
   }
 
   async disconnect(): Promise<void> {
-    for (const link of [this.#leader, ...this.#replicas]) link.flush()
-    await Promise.all(this.#sources.map((source) => source.close()))
+    await Promise.all([this.#leader, ...this.#replicas].map((link) => link.close()))
     await this.#confirmation?.close()
   }
 

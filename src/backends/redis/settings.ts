@@ -114,14 +114,13 @@ export function resolveTarget({ location, client, options = {} }: RedisSettings)
   return { endpoints, clientOptions }
 }
 
-/** What is like nothing that is known may be an option of a newer ioredis. */
 function checkClientOption(name: string): void {
   const known: readonly string[] = [...OWN_OPTIONS, ...CLIENT_OPTIONS]
   if (known.includes(name)) return
   const hint = didYouMean(name, known, ELSEWHERE)
-  if (hint === '') return
+  const remedy = hint || '; where a newer ioredis has it, give a client of your own'
   throw refusal(
-    `unknown option ${show(name)}; known are ${OWN_OPTIONS.join(', ')} and those of ioredis${hint}`,
+    `unknown option ${show(name)}; known are ${OWN_OPTIONS.join(', ')} and those of ioredis 5 and 6${remedy}`,
   )
 }
 

@@ -1,5 +1,5 @@
 import { resolveCount } from '../../settings.js'
-import { Connection, failFast, GivenClient } from './connection.js'
+import { Connection, connectLimitOf, failFast, GivenClient } from './connection.js'
 import type { ClientSource } from './link.js'
 import { describeEndpoint, type Endpoint } from './location.js'
 import type { Target } from './settings.js'
@@ -64,13 +64,6 @@ export function separateSource(
       options: () => ({ ...failFast(limitMs, connectLimitMs), ...more }),
       make: (options) => client.duplicate?.(options) ?? client,
     })
-}
-
-/** A connection is for many calls: where they may take little, it may still take this long. */
-const LEAST_CONNECT_LIMIT_MS = 500
-
-function connectLimitOf(limitMs: number): number {
-  return Math.max(LEAST_CONNECT_LIMIT_MS, Math.ceil(limitMs / 2))
 }
 
 function connectionTo(
