@@ -35,7 +35,7 @@ export function noteRequest(middleware: RequestHandler, res: ServerResponse): vo
 }
 
 /** Whether a handler has answered; a guard in front answers otherwise. */
-function isPage({ method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
+export function isPage({ method }: IncomingMessage, { statusCode }: ServerResponse): boolean {
   return method === 'GET' && statusCode === 200
 }
 

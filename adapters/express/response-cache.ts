@@ -13,6 +13,7 @@ import { lookUp, serve } from '../node/serve.js'
 import { resolveOptions, type FrameworkOptions } from '../node/settings.js'
 import { Site } from '../node/site.js'
 import { noteRequest, watchForRequests } from './behind-handler.js'
+import { Halves } from './halves.js'
 import { expressHost } from './host.js'
 import { listenInFront } from './listener.js'
 
@@ -149,6 +150,7 @@ export function responseCache<A extends string>(
   const site = pages.place
   const reading: Place = { ...site, isReadOnly: true }
   const siteCaches = new WeakSet<RequestHandler>()
+  const halves = new Halves()
   let isInApp = false
 
   function known(middleware: RequestHandler): Middleware {
@@ -167,6 +169,7 @@ export function responseCache<A extends string>(
 
     cachePage(seconds, pageOptions = {}) {
       isInApp = true
+      halves.noteOrder()
       const place = pages.placeOf(
         'cachePage',
         seconds,
@@ -195,6 +198,7 @@ export function responseCache<A extends string>(
           const begun = Visit.begin(site, req, res)
           begun.noteVisitor()
           begun.attach()
+          halves.watch('updateCache', req, res)
         }
         next()
       })
@@ -206,8 +210,10 @@ export function responseCache<A extends string>(
       return asMiddleware(function fetchFromCache(req, res, next) {
         const visit = Visit.current(res)
         if (visit?.isWaiting === true && visit.place === site) {
+          halves.noteOrder()
           lookUp(visit, req, res, next)
         } else if (visit === undefined || visit.isAside) {
+          halves.watch('fetchFromCache', req, res)
           serve(reading, req, res, next)
         } else if (visit.absorbs(site)) {
           visit.letThrough(site, next)

@@ -98,6 +98,13 @@ const RISKS: Readonly<Record<string, RiskText>> = {
       'A cachePage is behind the handler of its route, which answers without it: nothing is cached.',
     remedy: 'Put it in front: app.get(path, pages.cachePage(60), handler).',
   },
+  FRAGCACHE_HALF_CACHE: {
+    severity: 'medium',
+    meaning:
+      'One half of the site’s cache, updateCache or fetchFromCache, does not meet the other: nothing is cached.',
+    remedy:
+      'Put updateCache in front and fetchFromCache behind it, or use cacheSite in place of both.',
+  },
   FRAGCACHE_LOCAL_MEMORY: {
     severity: 'high',
     meaning:

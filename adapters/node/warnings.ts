@@ -92,6 +92,19 @@ export function warnOfPageBehind(route: string): void {
   )
 }
 
+/** @param half - The one that did not find the other. */
+export function warnOfHalf(route: string, half: 'updateCache' | 'fetchFromCache'): void {
+  const fault =
+    half === 'updateCache'
+      ? 'updateCache has no fetchFromCache behind it'
+      : 'fetchFromCache has no updateCache in front of it'
+  warnOfRoute(
+    'FRAGCACHE_HALF_CACHE',
+    `${route} ${half}`,
+    `responseCache: ${route}: nothing is cached, since ${fault}; write app.use(pages.updateCache()), then app.use(pages.fetchFromCache()), or app.use(pages.cacheSite()) in place of both; reported once`,
+  )
+}
+
 export function warnOfNonce(): void {
   const message =
     'a page with a nonce in its Content-Security-Policy is stored, and a nonce that many get is none; use hashes instead'

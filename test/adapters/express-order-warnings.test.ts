@@ -174,6 +174,56 @@ describe.each(expressVersions)('what stands in the wrong order, on $version', ({
     expect(warnings).toEqual([])
   })
 
+  describe('the two halves of cacheSite', () => {
+    type Use = (pages: ReturnType<typeof newPages>) => RequestHandler[]
+    const update: Use = (pages) => [pages.updateCache()]
+    const fetch: Use = (pages) => [pages.fetchFromCache()]
+    const both: Use = (pages) => [pages.updateCache(), pages.fetchFromCache()]
+
+    /** Gets two pages of a site; a file is none. */
+    async function told(use: Use, inRoute: Use = () => []): Promise<string[]> {
+      const warnings = watchWarnings()
+      const pages = newPages()
+      const path = newRoute()
+      const app = express().use(...use(pages), (req, res, next) => {
+        if (req.path === '/file') res.send('no route')
+        else next()
+      })
+      app.get(path, ...inRoute(pages), (_req, res) => void res.send('page'))
+      const site = await Site.open(app)
+      for (const each of ['/file', '/missing', path, path]) await site.get(each)
+      return warnings
+    }
+
+    it.each<[string, Use, string]>([
+      ['updateCache alone', update, 'updateCache has no fetchFromCache behind it'],
+      ['fetchFromCache alone', fetch, 'fetchFromCache has no updateCache in front of it'],
+      [
+        'the wrong order',
+        (pages) => both(pages).reverse(),
+        'updateCache has no fetchFromCache behind it',
+      ],
+    ])('%s is told of once', async (_name, use, fault) => {
+      const warnings = await told(use)
+      expect(warnings).toHaveLength(1)
+      expect(warnings[0]).toMatch(
+        /^FRAGCACHE_HALF_CACHE: responseCache: GET \/route-\d+: nothing is cached/,
+      )
+      expect(warnings[0]).toContain(fault)
+    })
+
+    it('nothing is said where they are right, or a handler has a cache of its own', async () => {
+      expect(await told(both)).toEqual([])
+      expect(await told(fetch, (pages) => [pages.cachePage(60)])).toEqual([])
+    })
+
+    it('nothing is said in production', async () => {
+      vi.stubEnv('NODE_ENV', 'production')
+      onTestFinished(() => void vi.unstubAllEnvs())
+      expect(await told(update)).toEqual([])
+    })
+  })
+
   it('nothing is said of cachePage behind a handler in production', async () => {
     const warnings = watchWarnings()
     const open = (path: string) =>
