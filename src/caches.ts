@@ -296,8 +296,17 @@ export function isCaches(value: unknown): value is Caches {
  */
 export function createCaches<const C extends Readonly<Record<string, Cache>>>(
   caches: C,
-): NamedCaches<C> {
-  return new Caches<string>(caches) as NamedCaches<C>
+): NamedCaches<C>
+export function createCaches(
+  caches: Readonly<Record<string, Cache>>,
+  ...more: readonly unknown[]
+): Caches {
+  if (more.length > 0) {
+    throw new InvalidCacheBackendError(
+      `createCaches: a second argument, ${show(more[0])}, was given, and it takes one; give settings to each cache, such as { default: new LocMemCache({ timeout: 60 }) }`,
+    )
+  }
+  return new Caches(caches)
 }
 
 type AliasOf<C> = `${Exclude<keyof C, symbol>}`

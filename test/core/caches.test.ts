@@ -127,6 +127,13 @@ describe('createCaches', () => {
     )
   })
 
+  it('refuses a second argument, which would be ignored', () => {
+    const make = createCaches as (...given: unknown[]) => unknown
+    expect(() => make({ default: new LocMemCache() }, { ttl: 1 })).toThrow(
+      /createCaches: a second argument, an object.*, was given.*new LocMemCache\(\{ timeout: 60 \}\)/,
+    )
+  })
+
   it('refuses a cache alone, and says how to name it', () => {
     expect(() => createCaches(new LocMemCache() as never)).toThrow(InvalidCacheBackendError)
     expect(() => createCaches(new LocMemCache() as never)).toThrow(

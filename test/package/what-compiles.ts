@@ -12,6 +12,7 @@ import {
   type Cache,
   type Caches,
   type FragmentOptions,
+  type ProducerContext,
 } from 'fragcache'
 import { cacheEngine as cacheEta, cachePlugin } from 'fragcache/eta'
 import { responseCache as expressPages } from 'fragcache/express'
@@ -132,6 +133,14 @@ export async function values<T>(
   await cache.setMany(new Map<string, unknown>())
   await cache.setMany({ a: generic })
   await cache.getOrSet('a', () => user)
+  is<User>()(await cache.getOrSet('a', async () => user), true)
+  is<User>()(await cache.getOrSet('a', user), true)
+  is<User>()(await cache.getOrSet('a', async ({ setTimeout }) => (setTimeout(5), user)), true)
+  is<User>()(await cache.getOrSet<User>('a', ({ old }) => old ?? user), true)
+  const again = async ({ old }: ProducerContext<User>) => old ?? user
+  is<User>()(await cache.getOrSet('a', again), true)
+  // @ts-expect-error: another type
+  await cache.getOrSet<{ id: number }>('a', () => 1)
   // @ts-expect-error: a function
   await cache.set('a', () => user)
   // @ts-expect-error: a function
