@@ -153,7 +153,7 @@ class Checker {
     if (!node.program || node.inverse) throw blockFaults.otherwise(at)
     if (node.program.blockParams?.length) throw blockFaults.blockParams(at)
     if (timeout === undefined || name === undefined) throw faults.tooFewArguments(position)
-    if (name.type !== 'StringLiteral') throw faults.unquotedName(position)
+    if (name.type !== 'StringLiteral') throw faults.unquotedName(name.value, position)
     if (name.value === '') throw faults.name('', position)
     params[0] = this.#checkTimeout(timeout, blockParams, at)
     this.#checkKeywords(node, at)

@@ -99,9 +99,12 @@ export const faults = {
   unclosed: (what: string, position: TagPosition): CacheTagError =>
     new CacheTagError(`${what} is not closed`, position),
 
-  unquotedName: (position: TagPosition): CacheTagError =>
+  /** @param found - What is in its place. */
+  unquotedName: (found: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'the fragment name must be a quoted text, for example "sidebar"; it is never a variable',
+      typeof found === 'number'
+        ? `the fragment name is ${found}; the timeout comes first, then the name, a quoted text: ${found} "sidebar"`
+        : 'the fragment name must be a quoted text, for example "sidebar"; it is never a variable',
       position,
     ),
 

@@ -213,7 +213,10 @@ describe.each(kinds)('errors of the tag (%s)', (kind) => {
       'cache tag (line 2): the fragment name must be a quoted text',
     ],
     ['{{#cache 60 (concat "a")}}x{{/cache}}', /quoted text/],
-    ['{{#cache 60 5}}x{{/cache}}', /quoted text/],
+    ...['60 5', '"greet" 5', 'greet 5'].map((given): [string, RegExp] => [
+      `{{#cache ${given}}}x{{/cache}}`,
+      /name is 5; the timeout comes first, then the name, a quoted text: 5 "sidebar"/,
+    ]),
     ['{{#cache 60 ""}}x{{/cache}}', /fragment name is ""/],
     [
       '{{#cache 50.9 "n"}}x{{/cache}}',
