@@ -49,13 +49,14 @@ export interface Split {
  * The placeholders of one render.
  *
  * They are unguessable, so that content which looks like one stays inert, and fragile on purpose:
- * trimming, changing case, escaping, quoting, cutting or removing markup damages them, but leaves
- * some of the digits at both ends, by which the damage is found.
+ * changing case, escaping, quoting, cutting or removing markup damages them, but leaves some of the
+ * digits at both ends, by which the damage is found. So does trimming, but for a hole.
  */
 export class Placeholders {
   readonly #mark: string
   readonly #secret: string
   readonly #kind: PlaceholderKind
+  readonly #edge: string
   /** What each begins with, up to its index. */
   readonly #begin: string
   /** What each ends with, behind its index. */
@@ -66,8 +67,9 @@ export class Placeholders {
     this.#mark = randomDigits(MARK_GROUPS)
     this.#secret = randomDigits(SECRET_GROUPS)
     this.#kind = kind
-    this.#begin = ` ${this.#mark}${this.#secret}-`
-    this.#end = `-${this.#mark} `
+    this.#edge = EDGES[kind]
+    this.#begin = `${this.#edge}${this.#mark}${this.#secret}-`
+    this.#end = `-${this.#mark}${this.#edge}`
     known[kind].add(this.#mark, site)
   }
 
@@ -89,7 +91,7 @@ export class Placeholders {
     let isDamaged = false
     let end = 0
     for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at)) {
-      const from = at - 1
+      const from = at - this.#edge.length
       const index =
         from >= end && text.startsWith(begin, from) ? indexIn(text, from + begin.length) : NaN
       const after = this.#endOf(text, from, index)
@@ -157,6 +159,12 @@ function signOf(kind: PlaceholderKind): string {
 const MIDDLES: Record<PlaceholderKind, string[]> = { fRaG: [], hOlE: [] }
 const MAX_MIDDLES = 1_000
 
+/**
+ * What each begins and ends with. Who trims a text with a fragment in it would trim that too, had it been there: it must
+ * be found out. The text of a hole is another on each request, and view engines trim what has one at its end.
+ */
+const EDGES = { fRaG: ' ', hOlE: '' } as const
+
 /** The part of a placeholder between the digits at its ends. */
 function middleOf(kind: PlaceholderKind, index: number): string {
   const known = MIDDLES[kind][index]
@@ -199,7 +207,7 @@ export function findStray(text: string, kind: PlaceholderKind = 'fRaG'): TagPosi
 }
 
 /** An intact placeholder, of any render. */
-export const ANY_PLACEHOLDER = / \d{39}-\d+ <(?:fRaG|hOlE) "' > \d+-\d{12} /
+export const ANY_PLACEHOLDER = / \d{39}-\d+ <fRaG "' > \d+-\d{12} |\d{39}-\d+ <hOlE "' > \d+-\d{12}/
 
 const STRAY = {
   fRaG: /(?=(\d{12}))\d{39}-\d+ <fRaG "' >/g,

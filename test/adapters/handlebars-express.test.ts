@@ -23,6 +23,8 @@ const VIEWS = {
     '{{#cache 60 "top" user}}Hello {{user}}{{/cache}}\n  {{> card}}\n{{#section "js"}}{{#cache 60 "js"}}JS{{/cache}}{{/section}}\n{{#each xs}}{{#cache 60 "x" this}}{{@index}}{{this}};{{/cache}}{{/each}}',
   'greet.hbs':
     'For <b>{{#nocache}}{{visitor}}{{/nocache}}</b>{{#cache 60 "by" user tags=(cacheTags "author" user)}} by {{user}}{{/cache}}',
+  'edges.hbs':
+    ' {{#nocache}}{{visitor}}{{/nocache}}, {{#cache 60 "end"}}{{#nocache}}{{visitor}}{{/nocache}}{{/cache}}\n',
   'bad.hbs': 'a\n{{#cache soon "n"}}x{{/cache}}',
   'throws.hbs': '{{#cache 60 "n"}}{{boom}}{{/cache}}',
 }
@@ -157,8 +159,8 @@ describe.each(expressVersions)('$version', ({ express }) => {
         res.render(req.params['view'], { user: 'ann', sections: {} })
       })
       const site = await Site.open(app)
-      const read = async (visitor: string) =>
-        (await site.get('/greet', { headers: { 'X-Visitor': visitor } })).text
+      const read = async (visitor: string, path = '/greet') =>
+        (await site.get(path, { headers: { 'X-Visitor': visitor } })).text
       const greeting = (visitor: string) =>
         `<body>For <b>${visitor}</b> by ann</body><i>foot</i>note`
       const cold = await countBodies(() => read('Bob'))
@@ -170,6 +172,12 @@ describe.each(expressVersions)('$version', ({ express }) => {
         outcome: greeting('Eve'),
         bodyRuns: 1,
       })
+      // express-handlebars trims each view.
+      for (const visitor of ['Bob', 'Eve']) {
+        expect(await read(visitor, '/edges')).toMatch(
+          new RegExp(`^<body>\\s?${visitor}, ${visitor}\\s?</body><i>foot</i>note$`),
+        )
+      }
     })
 
     it('passes errors on', async () => {

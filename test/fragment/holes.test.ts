@@ -153,7 +153,6 @@ describe.each(Object.entries(ways))('a hole in a fragment rendered %s', (_, { us
   })
 
   it.each<[string, (text: string) => string]>([
-    ['trimmed', (text) => text.trim()],
     ['put in upper case', (text) => text.toUpperCase()],
     ['escaped', (text) => text.replaceAll('<', '&lt;')],
     ['quoted', (text) => JSON.stringify(text)],
@@ -173,6 +172,20 @@ describe.each(Object.entries(ways))('a hole in a fragment rendered %s', (_, { us
       expect(engine.ran).toEqual(['box', 'box', 'h'])
     },
   )
+
+  it('is filled where its place was trimmed, by its own text', async () => {
+    const engine = new HoleEngine()
+    const page = (visitor: Visitor) => () =>
+      engine.tag(
+        'box',
+        visitor,
+        () => ` ${engine.nocache('h', visitor, (v) => `${v.name} `)}\n`.trim(),
+        { using },
+      )
+    expect(await render(page(ann))).toBe('Ann ')
+    expect(await render(page(bob))).toBe('Bob ')
+    expect(engine.ran).toEqual(['box', 'h', 'h'])
+  })
 
   it('keeps a text from being stored in which something else was made of it', async () => {
     const engine = new HoleEngine()
