@@ -112,7 +112,7 @@ export class CacheCore {
   readonly isReported: (error: unknown) => boolean
   /** The caches that this one asks, whose outages are its own. */
   readonly standsOn: readonly CacheCore[]
-  readonly late: LateInvalidations = new LateInvalidations(this)
+  readonly late: LateInvalidations
   readonly #face: CacheFace
   /** Whether calls to the store are given up before a page would give up waiting. */
   readonly #isLimited: boolean
@@ -143,6 +143,7 @@ export class CacheCore {
     this.entries = entries ?? new StoredEntries(this)
     this.calls = new Calls<CacheCore>(this)
     this.changes = new Changes(this)
+    this.late = new LateInvalidations(this)
   }
 
   /** The name the cache has in its `Caches`; empty for a cache in none. */

@@ -106,11 +106,16 @@ export class LateInvalidations implements Debt {
   #settling: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** @param core - The cache they are sent through, so that all hear of them whom it tells. */
+  /**
+   * @param core - The cache they are sent through, so that all hear of them whom it tells.
+   * @param log - What is in it already is sent before anything is read.
+   */
   constructor(
     private readonly core: Sender,
     private readonly log: InvalidationLog = new InvalidationQueue(),
-  ) {}
+  ) {
+    if (log.size > 0) this.#owe()
+  }
 
   /**
    * Tells the store of an invalidation, or keeps it for when the store is back.

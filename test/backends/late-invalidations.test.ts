@@ -3,7 +3,8 @@ import type http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/node/index.js'
-import { InvalidationQueue } from '../../src/backend/late-invalidations.js'
+import { coreOf } from '../../src/backend/core.js'
+import { InvalidationQueue, LateInvalidations } from '../../src/backend/late-invalidations.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import {
   CacheKeyNotFoundError,
@@ -196,6 +197,18 @@ describe('invalidations that wait for the store', () => {
     expect(queue.next(1)).toEqual([{ kind: 'tag', tag: 't', soft: false }])
     queue.remove(queue.next(1))
     expect(queue.size).toBe(0)
+  })
+
+  it('are sent before anything is read where a log has kept them since an earlier process', async () => {
+    const cache = new AsyncTestCache()
+    await cache.set('a', 1, { tags: ['t'] })
+    await cache.set('b', 2, { tags: ['other'] })
+    const kept = new InvalidationQueue()
+    kept.add({ kind: 'tag', tag: 't', soft: false })
+    new LateInvalidations(coreOf(cache), kept)
+    expect(await cache.get('a')).toBeUndefined()
+    expect(await cache.get('b')).toBe(2)
+    expect(kept.size).toBe(0)
   })
 
   it('reject once there is no room', async () => {
