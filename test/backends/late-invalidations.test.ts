@@ -13,6 +13,7 @@ import {
   LocMemCache,
   type Cache,
 } from '../../src/index.js'
+import { checkTags } from '../../src/tags.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { Site } from '../support/express.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
@@ -204,7 +205,7 @@ describe('invalidations that wait for the store', () => {
     await cache.set('a', 1, { tags: ['t'] })
     await cache.set('b', 2, { tags: ['other'] })
     const kept = new InvalidationQueue()
-    kept.add({ kind: 'tag', tag: 't', soft: false })
+    for (const tag of checkTags(['t'])) kept.add({ kind: 'tag', tag, soft: false })
     new LateInvalidations(coreOf(cache), kept)
     expect(await cache.get('a')).toBeUndefined()
     expect(await cache.get('b')).toBe(2)
