@@ -109,9 +109,14 @@ export const GET_OR_SET_OPTIONS = [
   'strict',
 ]
 
+/** What elsewhere chooses a cache. */
+const ONE_CACHE = {
+  using: 'which is not needed: call invalidateTags of that cache, caches.get(alias)',
+}
+
 /** @throws TypeError: an option is unknown or no boolean. */
 export function toInvalidating(options: InvalidateOptions): Invalidating {
-  checkOptions(options, ['soft', 'later'])
+  checkKnown('options', options, ['soft', 'later'], ONE_CACHE)
   const { soft = false, later = false } = options
   checkFlag('soft', soft)
   checkFlag('later', later)

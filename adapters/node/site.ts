@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Invalidating } from '../../src/backend/late-invalidations.js'
 import { rememberedOf, talliesOf, type Caches } from '../../src/caches.js'
+import { MisuseError, show } from '../../src/errors.js'
 import { headerOf } from '../../src/http/header-values.js'
 import { toAbsoluteUri } from '../../src/http/page-key.js'
 import { narrowTarget } from '../../src/http/query.js'
@@ -89,6 +90,7 @@ export class Site {
   }
 
   async getCacheKey(req: IncomingMessage): Promise<string | undefined> {
+    checkRequest('getCacheKey', req)
     const { request } = admit(req, this.settings)
     if (request === undefined) return undefined
     const { key, isKnown } = await this.place.store.lookup(request)
@@ -96,6 +98,7 @@ export class Site {
   }
 
   async learnCacheKey(req: IncomingMessage, res: ServerResponse): Promise<string | undefined> {
+    checkRequest('learnCacheKey', req)
     const { settings } = this
     const { request } = admit(req, settings)
     if (request === undefined) return undefined
@@ -118,4 +121,13 @@ export class Site {
     const { keepsParameter } = this.settings
     return keepsParameter === undefined ? uri : narrowTarget(uri, keepsParameter)
   }
+}
+
+/** A key alone is no request: what the page varies on is in the headers. */
+function checkRequest(caller: string, req: unknown): void {
+  const { headers } = Object(req) as { readonly headers?: unknown }
+  if (typeof headers === 'object' && headers !== null) return
+  throw new MisuseError(
+    `${caller}: ${show(req)} is not a request; give that of a handler, such as (req, res) => pages.${caller}(req)`,
+  )
 }

@@ -38,6 +38,9 @@ export function checkKeyword(name: string, position: TagPosition): asserts name 
   }
 }
 
+/** What is set for all fragments of a cache, not for one. */
+const OF_THE_CACHE = { producerTimeoutMs: 'as a setting of the cache' }
+
 /** What is found where the end of a tag is missing, for a message. */
 export function inItsPlace(found: string | undefined): string {
   return found === undefined ? '' : `; ${show(found)} is in its place`
@@ -53,7 +56,7 @@ function ifSwapped({ fragment = '' }: TagPosition): string {
 export const faults = {
   unknownOption: (name: string, known: readonly string[], position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `unknown option ${show(name)}; the options are ${known.join(', ')}${didYouMean(name, known)}`,
+      `unknown option ${show(name)}; the options are ${known.join(', ')}${didYouMean(name, known, OF_THE_CACHE)}`,
       position,
     ),
 

@@ -149,6 +149,20 @@ describe('what is asked of a name that nobody knows', () => {
       'did you mean "timeout", in seconds, beside "options"?',
     ],
     [
+      'a cache for an invalidation of tags',
+      () => caches.invalidateTags(['t'], { using: 'default' } as never),
+      'did you mean "using", which is not needed: call invalidateTags of that cache, caches.get(alias)?',
+    ],
+    [
+      'the time limit of a producer for one fragment',
+      () =>
+        new FragmentCache(caches).render(
+          { name: 'n', timeout: 60, producerTimeoutMs: 5 } as never,
+          () => '',
+        ),
+      'did you mean "producerTimeoutMs", as a setting of the cache?',
+    ],
+    [
       'a setting among the options of Redis',
       () => redis({ options: { timeout: 5 } }),
       'did you mean "timeout", in seconds, beside "options"?',

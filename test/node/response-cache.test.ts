@@ -184,6 +184,19 @@ describe('responseCache of fragcache/node', () => {
     )
   })
 
+  it.each(['a key', { url: '/' }, undefined])(
+    'gives no key for %s, which is no request',
+    async (req) => {
+      const pages = responseCache(createCaches({ default: new LocMemCache() }))
+      await expect(pages.getCacheKey(req as never)).rejects.toThrow(
+        /^getCacheKey: .* is not a request; give/,
+      )
+      await expect(pages.learnCacheKey(req as never, {} as never)).rejects.toThrow(
+        /^learnCacheKey: /,
+      )
+    },
+  )
+
   it('gives the key of a page that is stored, and learns one', async () => {
     const pages = pagesOver()
     const keys: (string | undefined)[] = []
