@@ -1,5 +1,6 @@
 import { didYouMean } from './did-you-mean.js'
 import { coreOf, type CacheCore, hasCore } from './backend/core.js'
+import { stillThere } from './backend/still-there.js'
 import type { Cache } from './cache.js'
 import type { Invalidating } from './backend/late-invalidations.js'
 import { toInvalidating, type InvalidateOptions } from './cache-options.js'
@@ -130,11 +131,11 @@ export class Caches<A extends string = string> {
 
   /**
    * Returns what {@link invalidateTags} would drop, as far as this process knows: the entries that it stored
-   * and remembers.
+   * and remembers, and that are still there. It asks the stores for their keys, and reads no entry.
    *
    * @throws TypeError: `tags` is not a list of texts, or a text is empty.
    */
-  explainTags(tags: readonly string[]): Dependents {
+  async explainTags(tags: readonly string[]): Promise<Dependents> {
     const stored = checkTags(tags)
     return explainStoredTags(this, () => stored)
   }
@@ -215,14 +216,15 @@ export function rememberedOf(caches: Caches): RememberedEntries[] {
 }
 
 /** What {@link invalidateStoredTags} would drop. */
-export function explainStoredTags(
+export async function explainStoredTags(
   caches: Caches,
   tagsFor: (cache: Cache) => readonly string[],
-): Dependents {
-  return toDependents(
-    eachOf(caches).flatMap((cache) => [...coreOf(cache).remembered.dependingOn(tagsFor(cache))]),
-    rememberedOf(caches),
-  )
+): Promise<Dependents> {
+  const asked = eachOf(caches).map((cache) => {
+    const tags = tagsFor(cache)
+    return stillThere(coreOf(cache), (entry) => tags.some((tag) => entry.tags.has(tag)))
+  })
+  return toDependents(await Promise.all(asked))
 }
 
 /**

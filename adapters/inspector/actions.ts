@@ -25,7 +25,7 @@ export interface Action {
 
 /** One whose effect can be told before. */
 interface Invalidation extends Action {
-  readonly explain: () => Dependents
+  readonly explain: () => Dependents | Promise<Dependents>
 }
 
 /** What actions are done to. */
@@ -66,7 +66,7 @@ const READERS: Readonly<Record<AuditAction, (body: Body, targets: Targets) => Ac
     if (given.length !== 1) throw fault('Give exactly one of fragment, tag and url.')
     const action = INVALIDATIONS[given[0] as keyof typeof INVALIDATIONS](body, targets)
     if (!readFlag(body, 'dryRun')) return action
-    return { ...action, isDryRun: true, run: () => foretell(action.explain()) }
+    return { ...action, isDryRun: true, run: async () => foretell(await action.explain()) }
   },
 
   clear(body, { caches }) {

@@ -66,7 +66,7 @@ async function causeOfMissing(
 ): Promise<MissCause | undefined> {
   const looked = await core.tryRead(() => core.entries.lookup([storedKey], [], { isCurrent: true }))
   const kind = kindOf(key)
-  const elsewhere = [...core.remembered.live()].find(({ subject }) => subject.key === key)
+  const elsewhere = [...core.remembered.all()].find(({ subject }) => subject.key === key)
   const subject = elsewhere?.subject ?? { kind, name: key, key, variant: [] }
   const siblings = rememberedOf(caches)
   const cause = core.remembered.causeOf(subject, storedKey, looked?.lost?.[0], true, siblings)

@@ -2,11 +2,11 @@ import type { Dependents } from '../../src/observe/dependents.js'
 
 /** What an invalidation would drop, as a sentence. */
 export function foretell({ entries, fragments, pages, values, isWhole }: Dependents): string {
-  const rest = isWhole ? '' : ' It stored more than it remembers, so there may be more.'
+  const rest = isWhole ? '' : ' There may be more: this process does not know all entries.'
   if (entries === 0) {
     return isWhole
       ? 'This process has stored nothing that it would drop.'
-      : `This process remembers nothing that it would drop.${rest}`
+      : `This process knows nothing that it would drop.${rest}`
   }
   const parts = [
     ...fragments.map(({ name, templates, entries }) => {

@@ -202,17 +202,9 @@ class InspectorServer {
       ],
       ...describers(observer.inventory, this.settings),
       ['/api/responses', (req, res) => sendJson(req, res, 200, { rows: observer.responses() })],
-      [
-        '/api/entry',
-        async (req, res, query) =>
-          sendJson(req, res, 200, await describeEntry(this.caches, new URLSearchParams(query))),
-      ],
-      ['/api/processes', async (req, res) => sendJson(req, res, 200, await observer.processes())],
-      [
-        '/api/entries',
-        async (req, res, query) =>
-          sendJson(req, res, 200, await listEntries(this.caches, new URLSearchParams(query))),
-      ],
+      ['/api/entry', answering((query) => describeEntry(this.caches, query))],
+      ['/api/processes', answering(() => observer.processes())],
+      ['/api/entries', answering((query) => listEntries(this.caches, query))],
       [
         '/api/events',
         (req, res) => {
@@ -284,8 +276,11 @@ class InspectorServer {
 }
 
 /** Answers with what is made of a query. */
-function answering<T>(of: (query: URLSearchParams, req: ExpressRequest) => T): Answerer {
-  return (req, res, query) => sendJson(req, res, 200, of(new URLSearchParams(query), req))
+function answering<T>(
+  of: (query: URLSearchParams, req: ExpressRequest) => T | Promise<T>,
+): Answerer {
+  return async (req, res, query) =>
+    sendJson(req, res, 200, await of(new URLSearchParams(query), req))
 }
 
 /** What describes one thing by its name. */
@@ -302,7 +297,7 @@ function describers(
     ['/api/route', describe((query) => inventory.route(query))],
     ['/api/tag', describe((query) => inventory.tag(query))],
     ['/api/names', describe(() => inventory.names())],
-    ['/api/tags', describe(() => ({ rows: inventory.tags() }))],
+    ['/api/tags', describe(async () => ({ rows: await inventory.tags() }))],
   ]
 }
 

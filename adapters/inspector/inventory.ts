@@ -1,7 +1,8 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
+import { stillThere } from '../../src/backend/still-there.js'
 import type { Caches } from '../../src/caches.js'
 import { toDependents } from '../../src/observe/dependents.js'
-import type { LiveEntry } from '../../src/observe/remembered.js'
+import type { StoredEntry } from '../../src/observe/remembered.js'
 import { fragmentStatsOf, routeStatsOf } from '../../src/observe/stats.js'
 import type { Tally } from '../../src/observe/tally.js'
 import type { Watched } from '../../src/observe/watch.js'
@@ -31,8 +32,14 @@ const MAX_TAGS = 5000
 const MAX_SUGGESTED = 1000
 
 /** An entry, and the cache that it lies in. */
-interface Lying extends LiveEntry {
+interface Lying extends StoredEntry {
   readonly core: CacheCore
+}
+
+/** What one cache has of what is asked for. */
+interface Found {
+  readonly entries: readonly Lying[]
+  readonly isWhole: boolean
 }
 
 /** Describes fragments, routes and tags one by one, by what is counted and remembered anyway. */
@@ -45,17 +52,19 @@ export class Inventory {
   ) {}
 
   /** @throws RequestFault: the cache or the name is missing. */
-  fragment(query: URLSearchParams, editor: EditorLinks): FragmentDetail {
+  async fragment(query: URLSearchParams, editor: EditorLinks): Promise<FragmentDetail> {
     const { alias, core } = this.#cacheOf(query)
     const name = textOf(query, 'name')
     const own = fragmentTag(name)
-    const mine: Lying[] = []
-    const around: Lying[] = []
-    for (const entry of this.#all()) {
-      const { kind, name: itsName } = entry.subject
-      if (kind === 'fragment' && itsName === name && entry.core === core) mine.push(entry)
-      else if (entry.tags.has(entry.core === core ? own : foreignTag(own))) around.push(entry)
-    }
+    const isMine = ({ subject, core: its }: Lying) =>
+      subject.kind === 'fragment' && subject.name === name && its === core
+    const contains = ({ tags, core: its }: Lying) => tags.has(its === core ? own : foreignTag(own))
+    const found = await this.#found((entry) => isMine(entry) || contains(entry))
+    const mine = entriesOf(found).filter(isMine)
+    const around = found.map(({ entries, isWhole }) => ({
+      entries: entries.filter((entry) => !isMine(entry)),
+      isWhole,
+    }))
     const tally = this.watched.tallies.fragments.find(alias, name)
     return {
       name,
@@ -66,18 +75,17 @@ export class Inventory {
       places: placesOf(mine, editor),
       tags: tagsOf(mine),
       contains: fragmentsIn(mine).filter((one) => one.name !== name),
-      dependents: toDependents(around, this.#remembered()),
+      dependents: toDependents(around),
       routes: this.fragmentRoutes.of(alias, name),
     }
   }
 
   /** @throws RequestFault: the cache or the route is missing. */
-  route(query: URLSearchParams): RouteDetail {
+  async route(query: URLSearchParams): Promise<RouteDetail> {
     const { alias, core } = this.#cacheOf(query)
     const route = textOf(query, 'route')
-    const mine = [...this.#all()].filter(
-      (entry) => entry.core === core && entry.subject.route === route,
-    )
+    const found = await this.#found((entry) => entry.core === core && entry.subject.route === route)
+    const mine = entriesOf(found)
     const tally = this.watched.tallies.routes.find(alias, route)
     const stats = isUsed(tally) ? routeStatsOf(tally) : undefined
     return {
@@ -98,15 +106,15 @@ export class Inventory {
   }
 
   /** @throws RequestFault: the tag is missing. */
-  tag(query: URLSearchParams): TagDetail {
+  async tag(query: URLSearchParams): Promise<TagDetail> {
     const tag = textOf(query, 'tag')
     const stored = userTag(tag)
-    const mine = [...this.#all()].filter(({ tags }) => tags.has(stored))
+    const found = await this.#found(({ tags }) => tags.has(stored))
     const last = this.#invalidationOf(stored)
     return {
       tag,
-      dependents: toDependents(mine, this.#remembered()),
-      ...latestOf(mine),
+      dependents: toDependents(found),
+      ...latestOf(entriesOf(found)),
       ...(last !== undefined && {
         invalidated: {
           atMs: last.atMs,
@@ -118,9 +126,9 @@ export class Inventory {
   }
 
   /** Those of entries that are there, the ones with the most entries first. */
-  tags(): readonly TagRow[] {
+  async tags(): Promise<readonly TagRow[]> {
     const rows = new Map<string, { fragment: number; page: number; value: number }>()
-    for (const { subject, tags } of this.#all()) {
+    for (const { subject, tags } of entriesOf(await this.#found(hasTagOfUser))) {
       for (const stored of tags.keys()) {
         if (!stored.startsWith(OF_USER)) continue
         let row = rows.get(stored)
@@ -146,11 +154,13 @@ export class Inventory {
   }
 
   /** What forms suggest. */
-  names(): KnownNames {
+  async names(): Promise<KnownNames> {
     const fragments = new Set([...this.watched.tallies.fragments].map(({ name }) => name))
     const urls = new Set<string>()
     const prefixes = new Set<string>()
-    for (const { subject } of this.#all()) {
+    for (const { subject } of [...this.watched.cores].flatMap((core) => [
+      ...core.remembered.all(),
+    ])) {
       if (subject.kind === 'page') urls.add(subject.name)
       const prefix = prefixOf(subject)
       if (prefix !== undefined) prefixes.add(prefix)
@@ -158,20 +168,18 @@ export class Inventory {
     const some = (texts: Iterable<string>) => [...texts].slice(0, MAX_SUGGESTED)
     return {
       fragments: some(fragments),
-      tags: some(this.tags().map(({ tag }) => tag)),
+      tags: some((await this.tags()).map(({ tag }) => tag)),
       urls: some(urls),
       prefixes: some(prefixes),
     }
   }
 
-  *#all(): Generator<Lying> {
-    for (const core of this.watched.cores) {
-      for (const entry of core.remembered.live()) yield { ...entry, core }
-    }
-  }
-
-  #remembered(): CacheCore['remembered'][] {
-    return [...this.watched.cores].map(({ remembered }) => remembered)
+  async #found(isMeant: (entry: Lying) => boolean): Promise<readonly Found[]> {
+    const asked = [...this.watched.cores].map(async (core) => {
+      const found = await stillThere(core, (entry) => isMeant({ ...entry, core }))
+      return { ...found, entries: found.entries.map((entry) => ({ ...entry, core })) }
+    })
+    return Promise.all(asked)
   }
 
   #invalidationOf(stored: string): ReturnType<CacheCore['remembered']['invalidationOf']> {
@@ -193,6 +201,14 @@ export class Inventory {
 const OF_USER = userTag('')
 const OF_FRAGMENTS = [fragmentTag(''), foreignTag(fragmentTag(''))]
 
+function hasTagOfUser({ tags }: StoredEntry): boolean {
+  return [...tags.keys()].some((tag) => tag.startsWith(OF_USER))
+}
+
+function entriesOf(found: readonly Found[]): readonly Lying[] {
+  return found.flatMap(({ entries }) => entries)
+}
+
 function textOf(query: URLSearchParams, name: string): string {
   const text = query.get(name) ?? ''
   if (text !== '') return text
@@ -200,7 +216,7 @@ function textOf(query: URLSearchParams, name: string): string {
 }
 
 /** The beginning that a key shares with others of its kind: of `product:7` it is `product:`. */
-function prefixOf({ kind, key }: LiveEntry['subject']): string | undefined {
+function prefixOf({ kind, key }: StoredEntry['subject']): string | undefined {
   const pattern = kind === 'page' ? /^(?:[^.]+\.){3}/ : /^.*[:./]/s
   return pattern.exec(key)?.[0]
 }

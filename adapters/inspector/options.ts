@@ -12,7 +12,7 @@ export interface PagesOfUrls {
   /**
    * Works like `explain` of `responseCache`. Omitted: the inspector does not show what would be dropped.
    */
-  explain?(url: string): Dependents
+  explain?(url: string): Dependents | Promise<Dependents>
 }
 
 declare global {

@@ -83,11 +83,11 @@ export interface ResponseCache<A extends string = string> {
   invalidate(url: string | URL, options?: InvalidateOptions): Promise<void>
   /**
    * Returns what {@link invalidate} would drop, as far as this process knows: the pages that this process
-   * stored and remembers.
+   * stored and remembers, and that are still there.
    *
    * @throws TypeError: `url` is not an absolute http or https URL.
    */
-  explain(url: string | URL): Dependents
+  explain(url: string | URL): Promise<Dependents>
   /**
    * Returns the key of the page that a request gets, if its URL has pages.
    *

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Invalidating } from '../../src/backend/late-invalidations.js'
+import { stillThere } from '../../src/backend/still-there.js'
 import { rememberedOf, talliesOf, type Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { headerOf } from '../../src/http/header-values.js'
@@ -9,6 +10,7 @@ import { parseVary } from '../../src/http/vary.js'
 import { Makings } from '../../src/making/makings.js'
 import { Marks } from '../../src/pages/marks.js'
 import { toDependents, type Dependents } from '../../src/observe/dependents.js'
+import type { StoredEntry } from '../../src/observe/remembered.js'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { checkInvalidateOptions, type InvalidateOptions } from './invalidate-options.js'
@@ -80,13 +82,11 @@ export class Site {
     await Promise.all(this.#stores.map((store) => store.invalidateVariant(variant, { later })))
   }
 
-  explain(url: string | URL): Dependents {
+  async explain(url: string | URL): Promise<Dependents> {
     const uri = this.#narrowed(toAbsoluteUri(url))
-    const all = [...new Set(this.#stores.map(({ cache }) => cache.remembered))]
-    return toDependents(
-      all.flatMap((remembered) => [...remembered.pagesOf(uri)]),
-      all,
-    )
+    const cores = [...new Set(this.#stores.map(({ cache }) => cache))]
+    const isMeant = ({ subject: { kind, name } }: StoredEntry) => kind === 'page' && name === uri
+    return toDependents(await Promise.all(cores.map((core) => stillThere(core, isMeant))))
   }
 
   async getCacheKey(req: IncomingMessage): Promise<string | undefined> {

@@ -20,7 +20,7 @@ const UNSTAMPED: Stamp = { freshUntilMs: Infinity, graceMs: 0, costMs: 0 }
 export interface Changed {
   readonly store: CompleteStore
   readonly entries: Entries
-  readonly remembered: Pick<RememberedEntries, 'touched'>
+  readonly remembered: Pick<RememberedEntries, 'touched' | 'copied'>
   /** Called before and after an entry is removed. */
   removing(storedKey: string): void
 }
@@ -180,6 +180,7 @@ export class Changes {
     const moved = { storedKey: to, value, expiresAtMs, tags, stamp }
     const outcome = await this.#of.entries.storeOne(moved)
     if (outcome !== 'stored') return outcome
+    this.#of.remembered.copied(from, to)
     await this.#of.store.removeEntries([from])
     this.#of.removing(from)
     return outcome

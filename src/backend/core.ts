@@ -292,24 +292,31 @@ export class CacheCore {
   /** As {@link Entries.storeOne}, and remembers what the request says it is of. */
   storeEntry(request: StoreRequest): MaybePromise<WriteOutcome> {
     const stored = this.entries.storeOne(request)
-    return request.subject === undefined
-      ? stored
-      : chain(stored, (outcome) => this.#remember(request, outcome))
+    return this.#isRemembered(request)
+      ? chain(stored, (outcome) => this.#remember(request, outcome))
+      : stored
   }
 
   /** As {@link Entries.store}, and remembers what the requests say they are of. */
   storeEntries(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
     const stored = this.entries.store(requests)
-    if (requests.every(({ subject }) => subject === undefined)) return stored
+    if (!requests.some((request) => this.#isRemembered(request))) return stored
     return chain(stored, (outcomes) => {
       requests.forEach((request, i) => this.#remember(request, outcomes[i] ?? 'failed'))
       return outcomes
     })
   }
 
+  /** Whether it is to be remembered, or takes the place of what is. */
+  #isRemembered({ subject, storedKey }: StoreRequest): boolean {
+    return subject !== undefined || this.remembered.has(storedKey)
+  }
+
   #remember(request: StoreRequest, outcome: WriteOutcome): WriteOutcome {
     const { subject, storedKey, tags = NO_VERSIONS, stamp, expiresAtMs } = request
-    if (subject !== undefined && outcome === 'stored' && !this.store.keepsNothing) {
+    if (outcome !== 'stored' || this.store.keepsNothing) return outcome
+    if (subject === undefined) this.remembered.removed(storedKey)
+    else {
       const { freshUntilMs = stamp?.freshUntilMs ?? expiresAtMs } = subject
       this.remembered.stored(subject, storedKey, tags, freshUntilMs)
     }

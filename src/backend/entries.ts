@@ -7,6 +7,12 @@ import type { Deadline } from '../timeout.js'
 import type { KnownStart } from './known-entries.js'
 import type { WriteOutcome } from './store.js'
 
+/** An entry that was stored, and what it depends on. */
+export interface StoredTags {
+  readonly storedKey: string
+  readonly tags: TagVersions
+}
+
 /** A live entry that was looked up. */
 export interface Hit {
   readonly value: unknown
@@ -99,6 +105,8 @@ export interface StoreRequest {
 export interface Entries {
   /** Whether a look-up may answer at once, from a memory in front of the store. */
   readonly mayAnswerAtOnce: boolean
+  /** Whether nobody but this cache stores anything there: neither another process nor another cache. */
+  readonly isAlone: boolean
   /** What the store's clock of invalidations showed when it was last heard of. */
   readonly clockTime: ClockTime | undefined
 
@@ -195,6 +203,11 @@ export interface Entries {
    * @param isAgain - Repeated for what was made since the last time, which a soft one makes a miss too.
    */
   bumpTags(tags: readonly string[], soft?: boolean, isAgain?: boolean): MaybePromise<void>
+  /**
+   * Which of what was stored lies there and was not invalidated since: fresh, or stale. Nothing counts as used,
+   * and no entry is read.
+   */
+  areThere(stored: readonly StoredTags[]): MaybePromise<readonly boolean[]>
   /** Everything was removed from the store, and the clock with it. */
   forgetClock(): void
 }

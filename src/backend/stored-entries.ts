@@ -3,7 +3,13 @@ import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { reportDamage } from '../observe/channels.js'
 import { isClaim } from '../stamp.js'
 import type { Counts } from '../observe/counts.js'
-import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
+import {
+  currentUntil,
+  INVALIDATED,
+  NO_VERSIONS,
+  type SeenVersions,
+  type TagVersions,
+} from '../tags.js'
 import { Claims } from './claims.js'
 import type { CompleteStore } from './complete-store.js'
 import type {
@@ -13,6 +19,7 @@ import type {
   Hit,
   Lookup,
   LookupOptions,
+  StoredTags,
   StoreRequest,
 } from './entries.js'
 import type { Guard } from './guard.js'
@@ -48,6 +55,10 @@ export class StoredEntries implements Entries {
     this.#of = of
     this.#counters = new TagCounters(of)
     this.#claims = new Claims(of.store, this.#counters)
+  }
+
+  get isAlone(): boolean {
+    return !this.#of.isShared
   }
 
   get clockTime(): ClockTime | undefined {
@@ -230,6 +241,18 @@ export class StoredEntries implements Entries {
 
   isCurrentVersion(_tag: string, made: string | undefined, now: string | undefined): boolean {
     return made !== undefined && made === now
+  }
+
+  areThere(stored: readonly StoredTags[]): MaybePromise<readonly boolean[]> {
+    const keys = stored.map(({ storedKey }) => storedKey)
+    const tags = [...new Set(stored.flatMap(({ tags }) => [...tags.keys()]))]
+    return chain(this.#of.store.readDeadlines(keys), (deadlines) =>
+      chain(this.lookup([], tags, { isCurrent: true }), ({ seen }) =>
+        stored.map(
+          ({ tags }, i) => deadlines[i] !== undefined && currentUntil(tags, seen) !== INVALIDATED,
+        ),
+      ),
+    )
   }
 
   bumpTags(tags: readonly string[], soft = false, isAgain = false): MaybePromise<void> {

@@ -218,11 +218,11 @@ export class FragmentCache<A extends string = string> {
 
   /**
    * Returns what {@link invalidate} would drop, as far as this process knows: the entries that it stored and
-   * remembers.
+   * remembers, and that are still there.
    *
    * @throws TypeError: the name is not text, or is empty.
    */
-  explain(name: string, place: Pick<FragmentPlace<A>, 'using'> = {}): Dependents {
+  async explain(name: string, place: Pick<FragmentPlace<A>, 'using'> = {}): Promise<Dependents> {
     checkPlace('explain', place)
     return explainStoredTags(this.caches, this.#tagsOf(name, place))
   }

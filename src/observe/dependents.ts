@@ -1,4 +1,4 @@
-import type { LiveEntry, RememberedEntries } from './remembered.js'
+import type { StoredEntry } from './remembered.js'
 
 /** Fragments of one name that would be dropped. */
 export interface DependentFragment {
@@ -27,15 +27,18 @@ export interface DependentValues {
 }
 
 /**
- * What an invalidation would drop: the entries that this process stored and remembers, and that are, as far
- * as it knows, still there. The most frequent come first.
+ * What an invalidation would drop: the entries that this process stored and remembers, and that their stores
+ * still have, fresh or stale. The most frequent come first.
  */
 export interface Dependents {
   readonly entries: number
   readonly fragments: readonly DependentFragment[]
   readonly pages: readonly DependentPages[]
   readonly values: DependentValues
-  /** `false`: the process stored more than it remembers, so that there may be more. */
+  /**
+   * `false`: there may be more. Other processes or other caches store their entries in the same place, this process
+   * stored more than it remembers, or a store did not answer.
+   */
   readonly isWhole: boolean
 }
 
@@ -53,19 +56,15 @@ class Samples {
   }
 }
 
-/**
- * @param live - What would be dropped.
- * @param all - What is remembered of the caches in question.
- */
+/** @param found - What would be dropped in each of the caches in question. */
 export function toDependents(
-  live: Iterable<LiveEntry>,
-  all: Iterable<Pick<RememberedEntries, 'isWhole'>>,
+  found: readonly { readonly entries: readonly StoredEntry[]; readonly isWhole: boolean }[],
 ): Dependents {
   const fragments = new Map<string, Samples>()
   const pages = new Map<string, Samples>()
   const values = new Samples()
   let entries = 0
-  for (const { subject } of live) {
+  for (const { subject } of found.flatMap((one) => one.entries)) {
     const { kind, key, name, template, route = '' } = subject
     entries++
     if (kind === 'value') values.add(key)
@@ -85,7 +84,7 @@ export function toDependents(
       return { route, entries, urls: [...some] }
     }),
     values: { entries: values.entries, keys: [...values.some] },
-    isWhole: [...all].every((remembered) => remembered.isWhole),
+    isWhole: found.every((one) => one.isWhole),
   }
 }
 

@@ -55,9 +55,10 @@ interface Remembered {
   removed: Ending | undefined
 }
 
-/** An entry that this process stored and that is, as far as it knows, still there. */
-export interface LiveEntry {
+/** An entry that this process stored, as it was then. */
+export interface StoredEntry {
   readonly subject: Subject
+  readonly storedKey: string
   /** Milliseconds since the epoch. */
   readonly storedAtMs: number
   /** Milliseconds since the epoch; `Infinity`: never. */
@@ -130,6 +131,18 @@ export class RememberedEntries {
     if (entry !== undefined) entry.freshUntilMs = freshUntilMs ?? Infinity
   }
 
+  has(storedKey: string): boolean {
+    return this.#entries.peek(storedKey) !== undefined
+  }
+
+  /** Notes that an entry is stored under another key too. */
+  copied(from: string, to: string): void {
+    const entry = this.#entries.peek(from)
+    if (entry === undefined) return
+    const { subject, tags, freshUntilMs } = entry
+    this.stored(subject, to, tags, freshUntilMs)
+  }
+
   /** Whether all that was stored in this process is remembered. */
   get isWhole(): boolean {
     return !this.#entries.hasForgotten
@@ -147,7 +160,7 @@ export class RememberedEntries {
     return this.#invalidated.peek(tag)
   }
 
-  /** Notes that an entry, or without a key all of them, is being removed. */
+  /** Notes that an entry, or without a key all of them, is being removed or replaced by something else. */
   removed(storedKey?: string): void {
     if (storedKey === undefined) this.#cleared = endsNow()
     else {
@@ -189,7 +202,7 @@ export class RememberedEntries {
     if (own !== undefined) return this.#endOf(own, nowMs) ?? EVICTED
     const live = others.filter((one) => this.#endOf(one, nowMs) === undefined)
     if (live.some((one) => one.subject.key === subject.key)) return OTHER_VERSION
-    for (const sibling of siblings) if (sibling.#has(subject, nowMs)) return OTHER_CACHE
+    for (const sibling of siblings) if (sibling.#hasSubject(subject, nowMs)) return OTHER_CACHE
     const difference = differenceFrom(live, subject)
     if (difference !== undefined) return otherVariant(difference)
     return this.isWhole ? NOT_STORED : NOT_REMEMBERED
@@ -200,7 +213,7 @@ export class RememberedEntries {
     return keys.flatMap((key) => this.#entries.peek(key) ?? [])
   }
 
-  #has(subject: Pick<Subject, 'kind' | 'name' | 'key'>, nowMs: number): boolean {
+  #hasSubject(subject: Pick<Subject, 'kind' | 'name' | 'key'>, nowMs: number): boolean {
     return this.#lastOf(subject).some(
       (one) => one.subject.key === subject.key && this.#endOf(one, nowMs) === undefined,
     )
@@ -234,24 +247,17 @@ export class RememberedEntries {
     return cause
   }
 
-  /** The entries that are, as far as this process knows, there, and depend on one of these stored tags. */
-  *dependingOn(tags: readonly string[]): Generator<LiveEntry> {
-    for (const entry of this.live()) if (tags.some((tag) => entry.tags.has(tag))) yield entry
-  }
-
-  /** The pages of a URL that are, as far as this process knows, there. */
-  *pagesOf(url: string): Generator<LiveEntry> {
-    for (const entry of this.live()) {
-      const { kind, name } = entry.subject
-      if (kind === 'page' && name === url) yield entry
-    }
-  }
-
-  /** The entries that are, as far as this process knows, there. */
-  *live(): Generator<LiveEntry> {
-    const nowMs = currentMs()
+  /**
+   * What this process stored, and its store may still have. Left out is what its key does not tell: that something
+   * else was stored in its place, or that its URL was dropped, after which its entry lies there for a while and is
+   * found by nobody.
+   */
+  *all(): Generator<StoredEntry> {
     for (const entry of this.#entries.values()) {
-      if (this.#endOf(entry, nowMs) === undefined) yield entry
+      if (entry.removed !== undefined) continue
+      const { kind, name } = entry.subject
+      const ofUrl = kind === 'page' ? this.#removedUrls.peek(name) : undefined
+      if (ofUrl === undefined || ofUrl.order < entry.order) yield entry
     }
   }
 }

@@ -274,14 +274,14 @@ describe('a miss over local memory', () => {
     const render = (name: string) => fragments.render({ name, timeout: 60 }, () => 'text')
     await render('first')
     await fragments.invalidate('first')
-    expect(caches.explainTags(['none']).isWhole).toBe(true)
+    expect((await caches.explainTags(['none'])).isWhole).toBe(true)
     for (let i = 0; i < 20_000; i++) await render(`fragment ${i}`)
     await render('never')
     expect(lastCause()).toEqual({
       code: 'not-stored',
       text: 'It was not stored, as far as this process remembers.',
     })
-    expect(caches.explainTags(['none']).isWhole).toBe(false)
+    expect((await caches.explainTags(['none'])).isWhole).toBe(false)
   })
 
   it('remembers 3,500 fragments', async () => {
@@ -290,7 +290,7 @@ describe('a miss over local memory', () => {
       const tags = ['all', `product:${i}`]
       await fragments.render({ name: `card ${i % 100}`, varyOn: [i], timeout: 60, tags }, () => '')
     }
-    expect(caches.explainTags(['all']).entries).toBeGreaterThan(3_500)
+    expect((await caches.explainTags(['all'])).entries).toBeGreaterThan(3_500)
   })
 
   testEviction((options) => new LocMemCache({ options }))

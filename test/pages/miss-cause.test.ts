@@ -160,9 +160,9 @@ it.each<[string, () => Cache]>([
 it('every variant of a URL that was invalidated was removed', async () => {
   const { pages, get, url } = await siteOn(new LocMemCache())
   for (let i = 0; i < 30; i++) await get({ 'X-Size': String(i) })
-  expect(pages.explain(url).entries).toBe(30)
+  expect((await pages.explain(url)).entries).toBe(30)
   await pages.invalidate(url)
-  expect(pages.explain(url).entries).toBe(0)
+  expect((await pages.explain(url)).entries).toBe(0)
   expect((await get({ 'X-Size': '0' })).cause?.code).toBe('removed')
 })
 

@@ -5,6 +5,7 @@ import type {
   Hit,
   Lookup,
   LookupOptions,
+  StoredTags,
   StoreRequest,
 } from '../../backend/entries.js'
 import { judgeAge } from '../../backend/judge.js'
@@ -43,6 +44,10 @@ export class MemoryEntries implements Entries {
     this.#primitives = primitives
     this.#memory = primitives.memory
     this.#keyPrefix = core.settings.keyPrefix
+  }
+
+  get isAlone(): boolean {
+    return this.#memory.caches === 1
   }
 
   /** How often tags were invalidated. */
@@ -127,6 +132,10 @@ export class MemoryEntries implements Entries {
   isCurrentVersion(tag: string, made: string | undefined): boolean {
     const { invalidations } = this.#memory
     return made !== undefined && !invalidations.happenedSince(this.#keyPrefix, tag, Number(made))
+  }
+
+  areThere(stored: readonly StoredTags[]): boolean[] {
+    return stored.map(({ storedKey }) => this.#primitives.has(storedKey))
   }
 
   bumpTags(tags: readonly string[], soft = false, isAgain = false): void {

@@ -40,6 +40,8 @@ export class MemoryStore {
   #countsBytes = false
   /** Entries that are still to go since it was full. */
   #owed = 0
+  /** How many caches keep their entries here. */
+  caches = 0
   readonly invalidations = new Invalidations()
   readonly removals = new Removals()
 
@@ -93,6 +95,14 @@ export class MemoryStore {
   get(owner: OwnedEntries, key: string): MemoryEntry | undefined {
     const entry = this.find(owner, key)
     return entry === undefined || !this.isLive(entry) ? undefined : entry
+  }
+
+  /** Whether a key has a live entry, which stays as it is. */
+  has(owner: OwnedEntries, key: string): boolean {
+    const entry = this.find(owner, key)
+    return (
+      entry !== undefined && !isExpired(entry.expiresAtMs, currentMs()) && this.#isCurrent(entry)
+    )
   }
 
   /** Whether an entry is live. Then it counts as used, and otherwise goes. */

@@ -43,6 +43,7 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
     this.memory = memory
     this.#limits = limits
     this.#owner = memory.ownerOf(settings.keyPrefix)
+    memory.caches++
     this.#values = binaryFormat(types)
     if (limits.maxBytes !== Infinity) memory.countBytes()
   }
@@ -60,6 +61,11 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
   /** The live entry of a key, which counts as used. */
   find(key: string): MemoryEntry | undefined {
     return this.memory.get(this.#owner, key)
+  }
+
+  /** Whether a key has a live entry, without using it. */
+  has(key: string): boolean {
+    return this.memory.has(this.#owner, key)
   }
 
   readEntries(keys: readonly string[]): (MemoryPayload | undefined)[] {

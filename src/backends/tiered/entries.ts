@@ -6,6 +6,7 @@ import type {
   Hit,
   Lookup,
   LookupOptions,
+  StoredTags,
   StoreRequest,
 } from '../../backend/entries.js'
 import type { WriteOutcome } from '../../backend/store.js'
@@ -25,6 +26,10 @@ export class TieredEntries implements Entries {
   constructor(remote: Remote, near: NearMemory) {
     this.#remote = remote
     this.#near = near
+  }
+
+  get isAlone(): boolean {
+    return this.#remote.core.entries.isAlone
   }
 
   get clockTime(): ClockTime | undefined {
@@ -172,6 +177,10 @@ export class TieredEntries implements Entries {
 
   isCurrentVersion(tag: string, made: string | undefined, now: string | undefined): boolean {
     return this.#remote.core.entries.isCurrentVersion(tag, made, now)
+  }
+
+  areThere(stored: readonly StoredTags[]): MaybePromise<readonly boolean[]> {
+    return this.#remote.ask('get', ({ entries }) => entries.areThere(stored))
   }
 
   bumpTags(tags: readonly string[], soft = false, isAgain = false): MaybePromise<void> {
