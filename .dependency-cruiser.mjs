@@ -25,7 +25,7 @@ export const layers = [
   { name: 'fragment', files: '^src/(fragment/|engine[.]ts$)', on: ['cache'] },
   { name: 'pages', files: '^src/pages/', on: ['cache', 'http'] },
   { name: 'index', files: '^src/index[.]ts$', on: ['backends', 'fragment', 'observers'] },
-  { name: 'cli', files: '^src/cli(/|[.]ts$)', on: ['backends', 'fragment', 'http', 'observers'] },
+  { name: 'cli', files: '^src/cli(/|[.]ts$)', on: ['backends', 'fragment', 'observers', 'pages'] },
 ]
 
 /** A layer and all below it, by their files. */

@@ -1,5 +1,5 @@
 import type { Caches } from '../../src/caches.js'
-import { canList, listStored, type ListedEntry } from '../../src/listed.js'
+import { canList, listStored, type ListedEntry } from '../../src/pages/listed.js'
 import type { EntryList, EntryRow } from './api.js'
 import { RequestFault } from './body.js'
 import { cutText } from './text.js'

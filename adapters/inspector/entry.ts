@@ -1,6 +1,6 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
 import { rememberedOf, type Caches } from '../../src/caches.js'
-import { kindOf } from '../../src/listed.js'
+import { kindOf } from '../../src/pages/listed.js'
 import type { MissCause } from '../../src/observe/miss-cause.js'
 import { toVersion } from './actions.js'
 import type { Entry } from './api.js'

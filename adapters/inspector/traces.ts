@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
-import { kindOf } from '../../src/listed.js'
+import { kindOf } from '../../src/pages/listed.js'
 import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
 import type { RequestEvent, RequestPart } from './api.js'

@@ -1,6 +1,6 @@
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
-import { canList, listStored, type ListedEntry } from '../listed.js'
+import { canList, listStored, type ListedEntry } from '../pages/listed.js'
 import { CommandError, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import {

@@ -1,4 +1,4 @@
-import type { Kind, ListedEntry } from '../listed.js'
+import type { Kind, ListedEntry } from '../pages/listed.js'
 
 /** Entries of one kind; of fragments, those of one name. */
 export interface Sample {

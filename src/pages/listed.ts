@@ -1,8 +1,8 @@
-import { coreOf } from './backend/core.js'
-import type { Cache } from './cache.js'
-import { readDescription, type EntryDescription } from './describe.js'
-import { defaultKeyFunction, type Version } from './keys.js'
-import { isOwnKey } from './own-keys.js'
+import { coreOf } from '../backend/core.js'
+import type { Cache } from '../cache.js'
+import { readDescription, type EntryDescription } from '../describe.js'
+import { defaultKeyFunction, type Version } from '../keys.js'
+import { isOwnKey } from '../own-keys.js'
 
 /** What an entry is: a fragment has its name behind it. */
 export type Kind = 'fragment' | 'page' | 'value'
