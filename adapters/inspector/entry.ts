@@ -1,4 +1,5 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
+import { expiredAt } from '../../src/backend/expired.js'
 import { rememberedOf, type Caches } from '../../src/caches.js'
 import { kindOf } from '../../src/pages/listed.js'
 import type { MissCause } from '../../src/observe/miss-cause.js'
@@ -65,11 +66,13 @@ async function causeOfMissing(
   storedKey: string,
 ): Promise<MissCause | undefined> {
   const looked = await core.tryRead(() => core.entries.lookup([storedKey], [], { isCurrent: true }))
+  const expiredAtMs = await core.tryRead(() => expiredAt(core, storedKey))
+  const lost = looked?.lost?.[0] ?? (expiredAtMs === undefined ? undefined : { expiredAtMs })
   const kind = kindOf(key)
   const elsewhere = [...core.remembered.all()].find(({ subject }) => subject.key === key)
   const subject = elsewhere?.subject ?? { kind, name: key, key, variant: [] }
   const siblings = rememberedOf(caches)
-  const cause = core.remembered.causeOf(subject, storedKey, looked?.lost?.[0], true, siblings)
+  const cause = core.remembered.causeOf(subject, storedKey, lost, true, siblings)
   // Values without tags are not remembered.
   return kind === 'value' && cause.code === 'not-stored' ? undefined : cause
 }

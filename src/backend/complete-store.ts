@@ -56,6 +56,8 @@ export class CompleteStore {
   readonly keepsNothing: boolean
   /** As {@link OwnStore.listKeys}. */
   readonly listKeys: OwnStore<unknown>['listKeys']
+  /** As {@link OwnStore.readExpired}. */
+  readonly readExpired: OwnStore<unknown>['readExpired']
   /** As {@link OwnStore.watchChanges}. */
   readonly watchChanges: OwnStore<unknown>['watchChanges']
 
@@ -69,6 +71,7 @@ export class CompleteStore {
     this.#own = own ?? {}
     this.keepsNothing = own?.keepsNothing === true
     this.listKeys = own?.listKeys?.bind(own)
+    this.readExpired = own?.readExpired?.bind(own)
     this.watchChanges = own?.watchChanges?.bind(own)
   }
 

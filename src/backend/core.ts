@@ -292,7 +292,7 @@ export class CacheCore {
   /** As {@link Entries.storeOne}, and remembers what the request says it is of. */
   storeEntry(request: StoreRequest): MaybePromise<WriteOutcome> {
     const stored = this.entries.storeOne(request)
-    return this.#isRemembered(request)
+    return this.remembered.concerns(request)
       ? chain(stored, (outcome) => this.#remember(request, outcome))
       : stored
   }
@@ -300,16 +300,11 @@ export class CacheCore {
   /** As {@link Entries.store}, and remembers what the requests say they are of. */
   storeEntries(requests: readonly StoreRequest[]): MaybePromise<readonly WriteOutcome[]> {
     const stored = this.entries.store(requests)
-    if (!requests.some((request) => this.#isRemembered(request))) return stored
+    if (!requests.some((request) => this.remembered.concerns(request))) return stored
     return chain(stored, (outcomes) => {
       requests.forEach((request, i) => this.#remember(request, outcomes[i] ?? 'failed'))
       return outcomes
     })
-  }
-
-  /** Whether it is to be remembered, or takes the place of what is. */
-  #isRemembered({ subject, storedKey }: StoreRequest): boolean {
-    return subject !== undefined || this.remembered.has(storedKey)
   }
 
   #remember(request: StoreRequest, outcome: WriteOutcome): WriteOutcome {

@@ -104,6 +104,13 @@ export interface ChangeListener {
   changedAll(): void
 }
 
+/** An entry past its deadline. */
+export interface ExpiredEntry<Payload = unknown> {
+  readonly payload: Payload
+  /** Milliseconds since the epoch. */
+  readonly expiresAtMs: number
+}
+
 /** What a store of this package may do besides. */
 export interface OwnStore<Payload> extends CacheStore<Payload> {
   /** As {@link writeEntries}, of one entry. Default: that. */
@@ -155,6 +162,12 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
    * is written or removed meanwhile may come or not. Left out: the store cannot tell.
    */
   readonly listKeys?: (() => AsyncIterable<readonly string[]>) | undefined
+  /**
+   * What lies under a key and is past its deadline, where that is not removed at once. Left out: it is, or the store
+   * cannot tell.
+   */
+  readonly readExpired?:
+    ((key: string) => MaybePromise<ExpiredEntry<Payload> | undefined>) | undefined
   /**
    * Waits until an invalidation is as durable as the settings ask for.
    *

@@ -3,6 +3,7 @@ import type { EntryDescription } from '../describe.js'
 import type { Version } from '../keys.js'
 import { UsageError } from './faults.js'
 import { countEntries, showEntryCount } from './listing.js'
+import { Samples, showSample } from './samples.js'
 import type { Session } from './session.js'
 import {
   EXIT_DONE,
@@ -91,10 +92,16 @@ export async function clearCache(
 ): Promise<ExitCode> {
   const cache = await session.reachable(alias)
   if (dryRun) {
-    const entries = await countEntries(session, alias, () => true)
-    session.result(
-      { dryRun, alias, entries },
-      () => `${alias} would be cleared: ${showEntryCount(entries)}`,
+    const samples = new Samples()
+    const entries = await countEntries(session, alias, (entry) => {
+      samples.add(entry)
+      return true
+    })
+    session.result({ dryRun, alias, entries, found: samples.all }, () =>
+      [
+        `${alias} would be cleared: ${showEntryCount(entries)}`,
+        ...samples.all.map((one) => `  ${showSample(one)}`),
+      ].join('\n'),
     )
     return EXIT_DONE
   }

@@ -1,4 +1,5 @@
 import { coreOf } from '../backend/core.js'
+import { expiredAt } from '../backend/expired.js'
 import type { Cache } from '../cache.js'
 import type { Version } from '../keys.js'
 import { dropped, expired } from '../observe/miss-cause.js'
@@ -30,7 +31,7 @@ export async function explainEntry(
   const storedKey = cache.makeKey(key, version)
   const finding =
     (await session.strictly(() => findingOf(cache, storedKey))) ??
-    (await whereElse(session, alias, cache, key))
+    (await whereElse(session, alias, cache, key, version))
   session.result(
     { alias, key, storedKey, ...finding },
     () => `${JSON.stringify(key)} in ${alias}: ${finding.text}`,
@@ -51,7 +52,12 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
       'tag' in trace ? dropped(trace.tag, undefined, nowMs, '') : expired(nowMs - trace.expiredAtMs)
     return { cause: code, text }
   }
-  if (lying[0] === undefined || lying[0] === null) return undefined
+  if (lying[0] === undefined || lying[0] === null) {
+    const atMs = await expiredAt(coreOf(cache), storedKey)
+    if (atMs === undefined) return undefined
+    const { code, text } = expired(Math.max(0, nowMs - atMs))
+    return { cause: code, text }
+  }
   return {
     cause: 'unreadable',
     text: 'What is stored under this key is not a readable entry: the entry is being produced just now, or another program wrote it.',
@@ -63,15 +69,13 @@ async function whereElse(
   alias: string,
   cache: Cache,
   key: string,
+  version: Version | undefined,
 ): Promise<Finding> {
-  const versions: Version[] = []
-  if (canList(cache)) {
-    await session.strictly(async () => {
-      for await (const entry of listEntries(session, alias, cache)) {
-        if (entry.key === key) versions.push(entry.version)
-      }
-    })
-  }
+  const versions = await session.strictly(() =>
+    canList(cache)
+      ? listedVersions(session, alias, cache, key)
+      : nearVersions(cache, key, version ?? coreOf(cache).settings.version),
+  )
   if (versions.length > 0) {
     const shown = versions.map((version) => JSON.stringify(version)).join(', ')
     return {
@@ -92,6 +96,36 @@ async function whereElse(
     cause: 'absent',
     text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no reason; the inspector of the process that stored it does.',
   }
+}
+
+/** Under which versions a key is stored. */
+async function listedVersions(
+  session: Session,
+  alias: string,
+  cache: Cache,
+  key: string,
+): Promise<readonly Version[]> {
+  const versions: Version[] = []
+  for await (const entry of listEntries(session, alias, cache)) {
+    if (entry.key === key) versions.push(entry.version)
+  }
+  return versions
+}
+
+/** Versions that are asked for before and after one, where a store cannot list what it has. */
+const NEAR = 10
+
+/** The same of a store that cannot list its keys, as far as the versions are numbers close to one. */
+async function nearVersions(
+  cache: Cache,
+  key: string,
+  version: Version,
+): Promise<readonly Version[]> {
+  const own = Number(version)
+  if (!Number.isSafeInteger(own)) return []
+  const near = Array.from({ length: 2 * NEAR + 1 }, (_, i) => own - NEAR + i)
+  const there = await Promise.all(near.map((one) => cache.has(key, { version: one })))
+  return near.filter((_, i) => there[i])
 }
 
 /** The other caches of the configuration that have the key, as far as they answer. */

@@ -213,7 +213,7 @@ fragcache get default user:7 --json | jq .value`,
     summary: 'tell why an entry is missing',
     text: `Tells whether the cache ALIAS has an entry under KEY, and if not why, as far as the store
 knows: which tag was invalidated, when it expired, or under which other version it is
-stored. Exits with 1 if there is no fresh entry.
+stored. Redis and Memcached remove what expires. Exits with 1 if there is no fresh entry.
 
 ${CONFIG}`,
     examples: `fragcache explain default user:7
@@ -249,7 +249,7 @@ fragcache delete default "$(fragcache key sidebar alice 7)"`,
     usage: 'ALIAS [--dry-run] [--config FILE] [--json]',
     summary: 'remove everything that a cache has stored',
     text: `Removes everything that the cache ALIAS could have written. Entries with another key
-prefix stay. It does not ask for confirmation.
+prefix stay. It does not ask for confirmation; --dry-run shows what it would remove.
 
 ${CONFIG}`,
     examples: `fragcache clear template_fragments --dry-run

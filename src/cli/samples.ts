@@ -8,23 +8,27 @@ export interface Sample {
   readonly entries: number
   /** At most five. */
   readonly keys: readonly string[]
+  /** Of pages: at most five of their URLs. */
+  readonly urls?: readonly string[]
 }
 
-const MAX_KEYS = 5
+const MAX_SHOWN = 5
 
-/** Counts entries by what they are, and keeps a few of their keys. */
+/** Counts entries by what they are, and keeps a few of their keys and URLs. */
 export class Samples {
   readonly #byId = new Map<string, Sample>()
 
-  add({ kind, key }: Pick<ListedEntry, 'kind' | 'key'>): void {
+  add({ kind, key, url }: Pick<ListedEntry, 'kind' | 'key' | 'url'>): void {
     const name = kind === 'fragment' ? nameOf(key) : undefined
     const id = `${kind}:${name ?? ''}`
-    const { entries, keys } = this.#byId.get(id) ?? { entries: 0, keys: [] }
+    const { entries, keys, urls } = this.#byId.get(id) ?? { entries: 0, keys: [] }
+    const all = withSome(urls ?? [], url)
     this.#byId.set(id, {
       kind,
       ...(name !== undefined && { name }),
       entries: entries + 1,
-      keys: keys.length < MAX_KEYS ? [...keys, key] : keys,
+      keys: withSome(keys, key),
+      ...(all.length > 0 && { urls: all }),
     })
   }
 
@@ -34,11 +38,18 @@ export class Samples {
   }
 }
 
+/** A URL has several pages: each is shown once. */
+function withSome(texts: readonly string[], text: string | undefined): readonly string[] {
+  if (text === undefined || texts.length >= MAX_SHOWN || texts.includes(text)) return texts
+  return [...texts, text]
+}
+
 /** A line for people. */
-export function showSample({ kind, name, entries, keys }: Sample): string {
+export function showSample({ kind, name, entries, keys, urls }: Sample): string {
   const what = name === undefined ? kind : `fragment ${JSON.stringify(name)}`
-  const rest = entries > keys.length ? ', …' : ''
-  return `${entries} × ${what}: ${keys.join(', ')}${rest}`
+  const shown = urls ?? keys
+  const rest = entries > shown.length ? ', …' : ''
+  return `${entries} × ${what}: ${shown.join(', ')}${rest}`
 }
 
 /** `template.cache.NAME.DIGEST` */

@@ -131,8 +131,9 @@ export class RememberedEntries {
     if (entry !== undefined) entry.freshUntilMs = freshUntilMs ?? Infinity
   }
 
-  has(storedKey: string): boolean {
-    return this.#entries.peek(storedKey) !== undefined
+  /** Whether what is being stored is to be remembered, or takes the place of what is. */
+  concerns({ storedKey, subject }: { storedKey: string; subject?: Subject | undefined }): boolean {
+    return subject !== undefined || this.#entries.peek(storedKey) !== undefined
   }
 
   /** Notes that an entry is stored under another key too. */

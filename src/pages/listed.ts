@@ -1,6 +1,7 @@
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import { readDescription, type EntryDescription } from '../describe.js'
+import { decodeStoredResponse } from '../http/stored-response.js'
 import { defaultKeyFunction, type Version } from '../keys.js'
 import { isOwnKey } from '../own-keys.js'
 
@@ -10,6 +11,8 @@ export type Kind = 'fragment' | 'page' | 'value'
 /** An entry in a list. */
 export interface ListedEntry extends Omit<EntryDescription, 'value' | 'alias'> {
   readonly kind: Kind
+  /** Of a page. */
+  readonly url?: string
 }
 
 /** Whether a store tells which entries it keeps. */
@@ -57,8 +60,10 @@ async function describeStored(cache: Cache, storedKey: string): Promise<ListedEn
   const found = await readDescription(coreOf(cache), { key, storedKey, version })
   // What only says by which headers the pages of a URL vary is no page.
   if (found === undefined || key.startsWith(PAGES_HEADERS)) return undefined
-  const { value: _value, alias: _alias, ...entry } = found
-  return { ...entry, kind: kindOf(key) }
+  const { value, alias: _alias, ...entry } = found
+  const kind = kindOf(key)
+  const url = kind === 'page' ? decodeStoredResponse(value, true)?.uri : undefined
+  return { ...entry, kind, ...(url !== undefined && { url }) }
 }
 
 const PAGES_HEADERS = 'views.decorators.cache.cache_header.'

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { RedisCache } from '../../src/backends/redis.js'
@@ -97,6 +98,17 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     expect((await over('explain', 'default', 'old')).out).toMatch(
       /It expired less than a second ago/,
     )
+    await cache.set('ended', 1, { timeout: 1 })
+    await cache.set('renewed', 1, { timeout: 1 })
+    await cache.touch('renewed', { timeout: 60 })
+    await sleep(2100)
+    expect((await over('explain', 'default', 'renewed')).code).toBe(0)
+    expect((await overJson('explain', 'default', 'ended')).json).toMatchObject(
+      // Redis and Memcached remove what expires.
+      store === 'SQLite' || store === 'files'
+        ? { cause: 'expired', text: expect.stringMatching(/^It expired \d second/) as string }
+        : { cause: 'absent' },
+    )
     expect((await over('explain', 'default', 'nothing')).out).toMatch(/the store keeps no reason/i)
     await cache.set('here', 1)
     const two = configOf(expression, "other: open(keyPrefix + '-other'), ")
@@ -104,8 +116,10 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     expect(astray.json).toMatchObject({ cause: 'other-cache', aliases: ['default'] })
     await cache.set('versioned', 1, { version: 2 })
     const elsewhere = (await over('explain', 'default', 'versioned')).out
-    expect(elsewhere).toMatch(
-      store === 'Memcached' ? /keeps no reason/ : /stored under another version: 2/,
+    expect(elsewhere).toMatch(/stored under another version: 2/)
+    await cache.set('far', 1, { version: 99 })
+    expect((await over('explain', 'default', 'far')).out).toMatch(
+      store === 'Memcached' ? /keeps no reason/ : /stored under another version: 99/,
     )
   })
 
@@ -326,7 +340,12 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     }
     expect(await dry('delete', 'default', 'k')).toMatchObject({ key: 'k', found: true })
     expect(await dry('delete', 'default', 'none')).toMatchObject({ found: false })
-    expect(await dry('clear', 'default')).toMatchObject({ entries: lists ? 3 : null })
+    const key = makeTemplateFragmentKey('menu', ['a'])
+    const fragment = { kind: 'fragment', name: 'menu', entries: 1, keys: [key] }
+    const value = { kind: 'value', entries: 2, keys: expect.arrayContaining(['k', 'other']) as [] }
+    expect(await dry('clear', 'default')).toMatchObject(
+      lists ? { entries: 3, found: [value, fragment] } : { entries: null, found: [] },
+    )
     const ofTag = { tag: 'dry', aliases: ['default'], entries: { default: lists ? 2 : null } }
     expect(await dry('invalidate', '--tag', 'dry')).toMatchObject(ofTag)
     expect(await dry('invalidate', '--fragment', 'menu')).toMatchObject({

@@ -50,7 +50,16 @@ describe('fragcache invalidate --url', () => {
     expect(listed.json).toMatchObject({ entries: [{ kind: 'page' }, { kind: 'page' }] })
     const dry = ['--dry-run', '--config', config]
     const foretold = await runJson(['invalidate', '--url', `${site}/countries/de`, ...dry])
-    expect(foretold.json).toMatchObject({ dryRun: true, entries: { default: 1 } })
+    expect(foretold.json).toMatchObject({
+      dryRun: true,
+      entries: { default: 1 },
+      found: { default: [{ kind: 'page', urls: [`${site}/countries/de`] }] },
+    })
+    const shown = await run(['clear', 'default', ...dry])
+    const [, kinds] = shown.out.split('\n')
+    expect(kinds?.split(/, |: /).sort()).toEqual(
+      ['  2 × page', `${site}/countries/de`, `${site}/countries/fr`].sort(),
+    )
     const none = await run(['invalidate', '--url', `${site}/countries/xx`, ...dry])
     expect(none.out).toBe(`${site}/countries/xx: would be invalidated: no entries in default`)
     expect(await visit('/countries/de')).toBe('made 1')

@@ -1,4 +1,4 @@
-import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { ExpiredEntry, OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { CacheBackendError } from '../../errors.js'
 import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
 import type { PayloadFormat } from '../../payload-format.js'
@@ -112,6 +112,11 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
   readDeadlines(keys: readonly string[]): MaybePromise<readonly (Deadline | undefined)[]> {
     this.#open()
     return this.#table.readDeadlines(keys)
+  }
+
+  readExpired(key: string): MaybePromise<ExpiredEntry<Uint8Array> | undefined> {
+    this.#open()
+    return this.#table.readExpired(key)
   }
 
   removeAll(): MaybePromise<void> {

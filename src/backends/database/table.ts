@@ -1,8 +1,8 @@
-import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { ExpiredEntry, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { currentMs } from '../../current-time.js'
 import { chain, isPromise, type MaybePromise } from '../../maybe-promise.js'
 import { addIntegers, readInteger } from '../../serializer.js'
-import type { Deadline } from '../../timeout.js'
+import { isExpired, type Deadline } from '../../timeout.js'
 import type { Limits } from '../limits.js'
 import { toColumn } from './column-key.js'
 import type { Route } from './connect.js'
@@ -26,6 +26,9 @@ const MOST_KEYS = 32_000
 
 /** Keys that are listed with one statement. */
 const KEYS_OF_PAGE = 1000
+
+/** Every deadline is later. */
+const SINCE_EVER = 0
 
 const PLAIN_BYTES = 500_000
 
@@ -115,17 +118,35 @@ export class Table {
     )
   }
 
+  /** The row of a key, if it has expired and was not removed yet. */
+  readExpired(key: string): MaybePromise<ExpiredEntry<Uint8Array> | undefined> {
+    const column = toColumn(key)
+    const { write } = this.route
+    const select = (what: 'readMany' | 'readDeadlines') =>
+      chain(this.#select([column], write, what, SINCE_EVER), (found) => found.get(column))
+    return chain(select('readDeadlines'), (row) => {
+      const expiresAtMs = row === undefined ? null : fromExpires(row['expires'])
+      if (expiresAtMs === null || !isExpired(expiresAtMs, currentMs())) return undefined
+      return chain(select('readMany'), (found) => {
+        const payload = fromValue(found?.['value'])
+        return payload === undefined ? undefined : { payload, expiresAtMs }
+      })
+    })
+  }
+
+  /** @param afterMs - Rows whose deadline is later. */
   #select(
     columns: readonly string[],
     driver: Driver,
     what: 'readMany' | 'readDeadlines',
+    afterMs = currentMs(),
   ): MaybePromise<ReadonlyMap<string, Answer['rows'][number]>> {
     const { statements } = this.#writer
     const unique = [...new Set(columns)]
     const chunks = driver.dialect === 'mysql' ? keyChunksOf(unique) : split(unique, MOST_KEYS)
     const answers = inTurn(chunks, (some) => {
       const asked = what === 'readMany' ? fillUp(some) : some
-      return driver.run(statements[what](asked.length), [...asked, currentMs()])
+      return driver.run(statements[what](asked.length), [...asked, afterMs])
     })
     return chain(
       answers,

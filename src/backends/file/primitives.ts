@@ -1,4 +1,4 @@
-import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import type { ExpiredEntry, OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import type { PayloadFormat } from '../../payload-format.js'
 import { addIntegers, pack, readInteger, type Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
@@ -66,6 +66,12 @@ export class FilePrimitives implements OwnStore<Uint8Array> {
 
   async readDeadline(key: string): Promise<Deadline | undefined> {
     return (await this.#files.read(key))?.expiresAtMs
+  }
+
+  async readExpired(key: string): Promise<ExpiredEntry<Uint8Array> | undefined> {
+    const entry = await this.#files.readExpired(key)
+    if (entry === undefined || entry.expiresAtMs === null) return undefined
+    return { payload: entry.payload, expiresAtMs: entry.expiresAtMs }
   }
 
   async removeAll(): Promise<void> {

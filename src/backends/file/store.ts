@@ -88,6 +88,16 @@ export class FileStore {
     })
   }
 
+  /** The entry of a key, if it has expired and was not removed yet. */
+  async readExpired(key: string): Promise<Entry | undefined> {
+    return this.#named(async () => {
+      const place = this.#folders.placeOf(key)
+      if ((await this.#look(place)) !== 'file') return undefined
+      const entry = await readAny(place)
+      return entry?.key === key && isExpired(entry.expiresAtMs, currentMs()) ? entry : undefined
+    })
+  }
+
   #report(place: Place, { message }: DamagedEntryError): void {
     this.onDamage(place.key, new DamagedEntryError(`${place.file}: ${message}`))
   }

@@ -64,6 +64,10 @@ export class TieredPrimitives implements OwnStore<unknown> {
     return this.#remote.core.store.listKeys
   }
 
+  get readExpired(): OwnStore<unknown>['readExpired'] {
+    return this.#remote.core.store.readExpired
+  }
+
   get format(): PayloadFormat | undefined {
     return this.#remote.core.store.format
   }
