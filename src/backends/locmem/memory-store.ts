@@ -97,17 +97,9 @@ export class MemoryStore {
     return entry === undefined || !this.isLive(entry) ? undefined : entry
   }
 
-  /** Whether a key has a live entry, which stays as it is. */
-  has(owner: OwnedEntries, key: string): boolean {
-    const entry = this.find(owner, key)
-    return (
-      entry !== undefined && !isExpired(entry.expiresAtMs, currentMs()) && this.#isCurrent(entry)
-    )
-  }
-
   /** Whether an entry is live. Then it counts as used, and otherwise goes. */
   isLive(entry: MemoryEntry): boolean {
-    if (isExpired(entry.expiresAtMs, currentMs()) || !this.#isCurrent(entry)) {
+    if (isExpired(entry.expiresAtMs, currentMs()) || !this.isCurrent(entry)) {
       this.#remove(entry)
       return false
     }
@@ -115,7 +107,8 @@ export class MemoryStore {
     return true
   }
 
-  #isCurrent({ payload, list }: MemoryEntry): boolean {
+  /** Whether no tag of an entry was invalidated, unless softly. */
+  isCurrent({ payload, list }: MemoryEntry): boolean {
     // Most have no tags, and this is the hot path.
     return typeof payload !== 'object' || this.invalidations.isCurrent(list.home.owner, payload)
   }

@@ -1,9 +1,10 @@
 import type { CacheCore } from '../../backend/core.js'
 import type { OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
+import { currentMs } from '../../current-time.js'
 import { addIntegers, binaryFormat, type BinaryFormat, type Unpacked } from '../../serializer.js'
 import type { ServerFigures } from '../../server-stats.js'
 import type { TagVersions } from '../../tags.js'
-import type { Deadline } from '../../timeout.js'
+import { isExpired, type Deadline } from '../../timeout.js'
 import type { ValueTypes } from '../../value-types.js'
 import type { MemoryLimits, MemoryStore } from './memory-store.js'
 import type { MemoryEntry, OwnedEntries } from './owned-entries.js'
@@ -65,7 +66,12 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
 
   /** Whether a key has a live entry, without using it. */
   has(key: string): boolean {
-    return this.memory.has(this.#owner, key)
+    const entry = this.memory.find(this.#owner, key)
+    return (
+      entry !== undefined &&
+      !isExpired(entry.expiresAtMs, currentMs()) &&
+      this.memory.isCurrent(entry)
+    )
   }
 
   readEntries(keys: readonly string[]): (MemoryPayload | undefined)[] {
