@@ -88,7 +88,7 @@ export default {
       'what is decided is decided by values: neither cache nor clock, time is an argument',
       { path: '^src/pages/(policy|reuse|reasons|refusals|decide|judge)[.]ts$' },
       {
-        path: '^src/(?!http/|pages/(policy|reuse|reasons|refusals|decide|judge|page)[.]ts)|^(node:)?(timers|perf_hooks)(/|$)',
+        path: '^src/(?!http/|observe/reasons[.]ts$|pages/(policy|reuse|reasons|refusals|decide|judge|page)[.]ts)|^(node:)?(timers|perf_hooks)(/|$)',
       },
     ),
     forbid(

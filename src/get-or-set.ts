@@ -211,7 +211,7 @@ export class GetOrSet {
       const isStored = await this.#access.keep(wanted, request, operation)
       // Who asked before it was removed is given what was made for them.
       if (isStored || making.isDiscarded) return made
-    } else if (fitness.reason === 'no-time' && (lead.old ?? lead.refresh) !== undefined) {
+    } else if (fitness.reason === 'zero-seconds' && (lead.old ?? lead.refresh) !== undefined) {
       await this.#access.keep(wanted, making.toRemoval(), 'set')
       return made
     } else {

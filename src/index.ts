@@ -50,6 +50,7 @@ export type {
   DependentValues,
 } from './observe/dependents.js'
 export type { MissCause, MissCode } from './observe/miss-cause.js'
+export type { FragmentReason, UnstoredReason } from './observe/reasons.js'
 export {
   CacheBackendError,
   CacheKeyNotFoundError,

@@ -275,14 +275,14 @@ export class OpenFragment implements Body {
     const attempt = this.#attempt
     if (!this.#fragment.bypass) {
       try {
-        if (!this.#run.mayStore(text, this.#site)) attempt.frame.isUnfit = true
+        if (!this.#run.mayStore(text, this.#site)) attempt.frame.refuse('undeclared-read')
       } catch (error) {
         attempt.fail(error)
         throw error
       }
     }
     const stored = attempt.commit(copy(text), inner)
-    if (stored instanceof Promise) this.#run.stores(stored.catch(() => attempt.stored(false)))
+    if (stored instanceof Promise) this.#run.stores(stored.catch(() => attempt.written()))
   }
 
   #drop(): void {

@@ -21,11 +21,11 @@ export interface NamedCount {
   readonly entries: number
 }
 
-/** Why pages of a route were not cached, and how often. */
+/** Why pages of a route, or a fragment, were not cached, and how often. */
 export interface ReasonCount {
   readonly sentence: string
-  /** A link relative to the page, such as `help#set-cookie`. */
-  readonly href: string
+  /** For pages: a link relative to the page, such as `help#set-cookie`. */
+  readonly href?: string
   readonly times: number
 }
 
@@ -82,6 +82,8 @@ export interface FragmentDetail extends KnownEntries {
   readonly alias: string
   /** Absent if the fragment has not been used since counting began. */
   readonly stats?: FragmentStats
+  /** Why it was not stored, or was stale, the most frequent first. */
+  readonly reasons: readonly ReasonCount[]
   /** Starts with the first request for it: one point every five seconds, for fifteen minutes. */
   readonly history: readonly SubjectPoint[]
   readonly places: readonly TemplatePlace[]

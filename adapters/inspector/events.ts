@@ -4,6 +4,7 @@ import type {
   OutageMessage,
   RefreshMessage,
 } from '../../src/observe/channels.js'
+import { explainFragment } from '../../src/observe/reasons.js'
 import type { ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
 import type { FeedEvent } from './api.js'
@@ -79,9 +80,10 @@ function operationDetails(message: OperationMessage): Details {
 }
 
 function fragmentDetails(message: FragmentMessage): Details {
-  const { alias, name, key, outcome, durationMs, bodyMs, template, cause } = message
+  const { alias, name, key, outcome, durationMs, bodyMs, template } = message
   const details: string[] = []
-  if (cause !== undefined) details.push(cause.text.slice(0, -1))
+  const why = explainFragment(message)
+  if (why !== undefined) details.push(why.slice(0, -1))
   if (template !== undefined) details.push(`in ${template}`)
   if (bodyMs > 0) details.push(`its body took ${bodyMs.toFixed(bodyMs < 10 ? 1 : 0)} ms`)
   return {

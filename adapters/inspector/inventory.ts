@@ -6,6 +6,7 @@ import type { StoredEntry } from '../../src/observe/remembered.js'
 import { fragmentStatsOf, routeStatsOf } from '../../src/observe/stats.js'
 import type { Tally } from '../../src/observe/tally.js'
 import type { Watched } from '../../src/observe/watch.js'
+import { explainFragmentReason } from '../../src/observe/reasons.js'
 import { explainReason } from '../../src/pages/explanations.js'
 import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
 import type {
@@ -66,10 +67,15 @@ export class Inventory {
       isWhole,
     }))
     const tally = this.watched.tallies.fragments.find(alias, name)
+    const stats = isUsed(tally) ? fragmentStatsOf(tally) : undefined
     return {
       name,
       alias,
-      ...(isUsed(tally) && { stats: fragmentStatsOf(tally) }),
+      ...(stats !== undefined && { stats }),
+      reasons: mostFrequentFirst(stats?.reasons).map(([reason, times]) => ({
+        sentence: explainFragmentReason(reason),
+        times,
+      })),
       history: tally === undefined ? [] : this.followed.historyOf(tally),
       ...latestOf(mine),
       places: placesOf(mine, editor),
@@ -92,12 +98,10 @@ export class Inventory {
       route,
       alias,
       ...(stats !== undefined && { stats }),
-      reasons: Object.entries(stats?.reasons ?? {})
-        .sort(([, a], [, b]) => b - a)
-        .map(([reason, times]) => {
-          const { code, sentence } = explainReason('bypass', reason)
-          return { sentence, href: `help#${code}`, times }
-        }),
+      reasons: mostFrequentFirst(stats?.reasons).map(([reason, times]) => {
+        const { code, sentence } = explainReason('bypass', reason)
+        return { sentence, href: `help#${code}`, times }
+      }),
       history: tally === undefined ? [] : this.followed.historyOf(tally),
       ...latestOf(mine),
       tags: tagsOf(mine),
@@ -223,6 +227,12 @@ function prefixOf({ kind, key }: StoredEntry['subject']): string | undefined {
 
 function isUsed(tally: Tally | undefined): tally is Tally {
   return tally !== undefined && Object.values(tally.figures().outcomes).some((count) => count > 0)
+}
+
+function mostFrequentFirst(
+  counts: Readonly<Record<string, number>> = {},
+): readonly (readonly [string, number])[] {
+  return Object.entries(counts).sort(([, a], [, b]) => b - a)
 }
 
 function latestOf(entries: readonly Lying[]): Pick<FragmentDetail, 'entryCount' | 'entries'> {

@@ -1,3 +1,4 @@
+import { explainFragmentReason } from '../../src/observe/reasons.js'
 import { explainReason } from '../../src/pages/explanations.js'
 import { isLocalMemory } from '../../src/several-processes.js'
 import type { AliasRow, FragmentStats, Risk, RouteStats } from './api.js'
@@ -120,8 +121,11 @@ export function fragmentRisks(one: FragmentStats): readonly Risk[] {
     risks.push(risk('slower-cached', subject, sentence))
   }
   if (bypasses >= MANY_BYPASSES && isNeverStored(one)) {
-    const sentence = `Rendered ${bypasses} times, never stored.`
-    risks.push(risk('never-stored', subject, sentence, 'low'))
+    const [reason] = mostFrequent(one.reasons)
+    const why = reason === undefined ? '' : ` ${explainFragmentReason(reason)}`
+    risks.push(
+      risk('never-stored', subject, `Rendered ${bypasses} times, never stored.${why}`, 'low'),
+    )
   }
   return risks
 }

@@ -1,9 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
-import { kindOf } from '../../src/pages/listed.js'
+import { explainFragment } from '../../src/observe/reasons.js'
 import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
+import { kindOf } from '../../src/pages/listed.js'
 import type { RequestEvent, RequestPart } from './api.js'
 import type { Happening } from './events.js'
 import { cutText } from './text.js'
@@ -177,7 +178,8 @@ function toPart({ kind, message }: Part, endMs: number, writeMs: number): Reques
       writeMs: WRITES.has(operation) ? durationMs : 0,
     }
   }
-  const { name, key, outcome, bodyMs, cause } = message
+  const { name, key, outcome, bodyMs } = message
+  const why = explainFragment(message)
   // A fragment that another one wrote at once with others has no time of its own for that.
   const written = Math.min(writeMs, Math.max(0, durationMs - bodyMs))
   return {
@@ -186,7 +188,7 @@ function toPart({ kind, message }: Part, endMs: number, writeMs: number): Reques
     title: cutText(name),
     key: cutText(key),
     outcome,
-    ...(cause !== undefined && { why: cutText(cause.text) }),
+    ...(why !== undefined && { why: cutText(why) }),
     startMs,
     waitMs: Math.max(0, durationMs - bodyMs - written),
     bodyMs,

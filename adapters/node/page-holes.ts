@@ -169,7 +169,7 @@ export class PageHoles implements RenderWatcher {
     let filled: MaybePromise<string | undefined>
     try {
       readCopied(own)
-      if (own.isUnfit) this.frame.isUnfit = true
+      if (own.unfitFor !== undefined) this.frame.refuse(own.unfitFor)
       content = takeContent(own, text)
       // The mark of a hole was changed or dropped.
       if (own.isUnfit && !this.frame.isUnfit) this.#isAstray = true

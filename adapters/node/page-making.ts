@@ -8,6 +8,7 @@ import type { Judgement } from '../../src/pages/judge.js'
 import { profileOf } from '../../src/pages/marks.js'
 import { UNSHARED, type LandedPage } from '../../src/pages/page-lead.js'
 import type { ContentReason, UnkeptReason } from '../../src/pages/reasons.js'
+import { isLasting } from '../../src/pages/refusals.js'
 import { standsInForError } from '../../src/pages/reuse.js'
 import { saidOf } from '../../src/pages/told-headers.js'
 import { ownLimitOf } from '../../src/staleness.js'
@@ -210,7 +211,7 @@ export class PageMaking {
     this.substitute = { body }
     // What is declared once the connection is gone is not heard.
     const fault = isGone(this.around.res) ? 'incomplete' : undefined
-    const reason = judgement.keeps ? (fault ?? this.#dependOnTags()) : judgement.reason
+    const reason = (judgement.keeps ? fault : undefined) ?? this.#whyUnkept(judgement)
     this.around.telling.say({
       hit: false,
       forward: 'stale',
@@ -240,7 +241,7 @@ export class PageMaking {
     // They describe the page with its holes filled, which is not what is stored.
     if (this.#facts.isFilled) for (const name of ['ETag', 'Last-Modified']) res.removeHeader(name)
     const judgement = this.#facts.judgeHeaders(this.#first, nowMs)
-    const reason = judgement.keeps ? this.#dependOnTags() : judgement.reason
+    const reason = this.#whyUnkept(judgement)
     headers.speak(() => this.#speak(judgement, reason, nowMs))
     if (reason !== undefined) this.refuse(reason)
   }
@@ -355,6 +356,13 @@ export class PageMaking {
     this.forwarding.lead?.begin()
   }
 
+  /** Why a response that was judged by its headers is not stored, as far as it is known then. */
+  #whyUnkept(judgement: Judgement): UnkeptReason | undefined {
+    if (!judgement.keeps) return judgement.reason
+    const { store } = this.around.place
+    return store.refusalOf(this.forwarding.lookup) ?? this.#dependOnTags()
+  }
+
   /** Adds the tags that a function of the site gives. @returns Why the response is not stored after all. */
   #dependOnTags(): ContentReason | undefined {
     const { req, res, terms } = this.around
@@ -410,9 +418,7 @@ export class PageMaking {
         if (outcome === 'stored') telling.report('miss', undefined, bytes)
         else telling.report('bypass', outcome)
         if (lead === undefined) return
-        if (outcome === 'cache-refused' || outcome === 'cache-failed') {
-          marks.set(lookup.key, profile)
-        }
+        if (outcome !== 'stored' && isLasting(outcome)) marks.set(lookup.key, profile)
         if (page !== undefined) marks.delete(lookup.key, profile)
         lead.land(outcome === 'overtaken' ? undefined : { page, standsIn: false })
       })

@@ -25,6 +25,13 @@ export interface Guarded {
   isReported?(error: unknown): boolean
 }
 
+const refusals = new WeakSet<object>()
+
+/** Whether a call failed although the store answers: it does not do what it is asked, mostly since it is full. */
+export function wasAnswered(failure: object): boolean {
+  return refusals.has(failure)
+}
+
 const ignore = (): void => undefined
 
 /** Operations that read: a store with copies may answer them from one. */
@@ -193,6 +200,7 @@ export class Guard {
           })
     if (this.#circuit !== undefined && !store.isOutage(error)) {
       this.#refusals.add(alias, backend, failure)
+      refusals.add(failure)
       return failure
     }
     if (isLeftOver) return failure

@@ -22,10 +22,11 @@ export interface WriteEntry<Payload = Uint8Array> {
 }
 
 /**
- * The result of a {@link WriteEntry}: stored; refused by its condition; too large for the backend; or lost
- * because a part of the store failed. If the whole store fails, the call rejects instead.
+ * The result of a {@link WriteEntry}: stored; refused by its condition; too large for the backend; not taken by a
+ * store that answers, mostly since it is full; or lost because a part of the store failed. If no entry of a call can
+ * be written, the call rejects instead.
  */
-export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'failed'
+export type WriteOutcome = 'stored' | 'refused' | 'too_large' | 'not_taken' | 'failed'
 
 /**
  * A store of entries: seven required methods, and optional ones for what it does differently. It works with

@@ -10,11 +10,13 @@ type Write<Payload> = (
  * Writes entries each by itself.
  *
  * @param write - Writes one, and tells what became of it or what it failed with.
+ * @param isAnswer - Whether the store answers by this failure.
  * @throws The first failure, if none was written: then it is the store's and not the entry's.
  */
 export function writeEach<Payload>(
   entries: readonly WriteEntry<Payload>[],
   write: Write<Payload>,
+  isAnswer: (failure: unknown) => boolean,
 ): Promise<WriteOutcome[]> {
   const [only] = entries
   if (only !== undefined && entries.length === 1) {
@@ -22,12 +24,13 @@ export function writeEach<Payload>(
       write(only, (outcome) => resolve([outcome]), reject)
     })
   }
-  return writeAll(entries, write)
+  return writeAll(entries, write, isAnswer)
 }
 
 async function writeAll<Payload>(
   entries: readonly WriteEntry<Payload>[],
   write: Write<Payload>,
+  isAnswer: (failure: unknown) => boolean,
 ): Promise<WriteOutcome[]> {
   const failures: unknown[] = []
   const outcomes = await Promise.all(
@@ -36,7 +39,7 @@ async function writeAll<Payload>(
         new Promise<WriteOutcome>((resolve) => {
           write(entry, resolve, (error) => {
             failures.push(error)
-            resolve('failed')
+            resolve(isAnswer(error) ? 'not_taken' : 'failed')
           })
         }),
     ),

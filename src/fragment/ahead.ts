@@ -11,7 +11,7 @@ import { currentTurn } from '../turn.js'
 import type { Content } from './hole-parts.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import { seenBy, seekerOf, startOf, type Look } from './open-many.js'
-import { isToBeKept, plainTextOf, showPlain, type Opened, type PlacedFragment } from './open.js'
+import { plainTextOf, showPlain, whyNotKept, type Opened, type PlacedFragment } from './open.js'
 import type { Fragment } from './spec.js'
 import { lookupStartedMs } from './telling.js'
 
@@ -162,7 +162,7 @@ class Answers {
     const start = this.#starts.get(storedKey)
     this.#starts.delete(storedKey)
     if (start !== undefined && fragment.tags.every((tag) => start.versions.has(tag))) {
-      return startOf(fragment, start.versions, isToBeKept(placed) ? start.claim : undefined)
+      return startOf(fragment, start.versions, isKept(placed) ? start.claim : undefined)
     }
     return this.#begin(placed, look)
   }
@@ -173,7 +173,7 @@ class Answers {
       (known) => !known.isFound && this.#isFresh(known),
     )
     const { lookup, at } = look
-    const own = isToBeKept(placed) ? [{ asked: fragment as Asked, lookup, at }] : []
+    const own = isKept(placed) ? [{ asked: fragment as Asked, lookup, at }] : []
     const wanted = [...own, ...others.filter(({ asked }) => !this.#starts.has(keyOf(asked)))]
     const looks = [look, ...wanted]
     const beginning = await this.#cache.tryBegin(
@@ -308,6 +308,10 @@ function search(
   const order = orderOf(fragment)
   const flight = takeOff(order.storedKey, order.tags, order.ageing, makings, parent)
   return new Search(order, makings, parent, seekerOf(placed, answers, startedMs), flight)
+}
+
+function isKept(placed: PlacedFragment): boolean {
+  return whyNotKept(placed) === undefined
 }
 
 function keyOf({ variant }: Asked): string {

@@ -1,11 +1,13 @@
+import { whyUnwritten, type CacheRefusal } from '../backend/core.js'
 import type { StoreRequest } from '../backend/entries.js'
+import type { WriteOutcome } from '../backend/store.js'
 import { CacheTagError, ProducerTimeoutError, show } from '../errors.js'
 import { runAsyncIn, runSyncIn, type Frame } from '../making/frame.js'
 import { Making, type Judged, type Lead, type Old } from '../making/making.js'
-import type { Start } from '../making/order.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { reportRefresh, type FragmentOutcome } from '../observe/channels.js'
 import type { MissCause } from '../observe/miss-cause.js'
+import type { FragmentReason } from '../observe/reasons.js'
 import { ownLimitOf } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
 import { settledWithin } from '../time-limit.js'
@@ -20,7 +22,7 @@ import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
 import { UNTIMED } from '../backend/calls.js'
 import { currentMs } from '../current-time.js'
-import { causeOf, publish } from './telling.js'
+import { causeOf, publish, type FragmentStart } from './telling.js'
 import { outermostOf, TemplateFrame } from './template-frame.js'
 import { PRINTED_PROMISE, warnOfPromise } from './warnings.js'
 
@@ -32,18 +34,19 @@ export class Attempt {
   readonly frame: TemplateFrame
   readonly #making: Making<Content>
   readonly #cause: MissCause | undefined
+  /** Why it is not stored, as far as it is known. */
+  #refusal: FragmentReason | undefined
   #bodyStartedMs = UNTIMED
   #bodyMs = 0
   #hasRecovered = false
   #bytes = 0
 
   /**
-   * @param start - `undefined`: the store failed, or must not be used; nothing is stored.
    * @param holes - Renders the holes inside, if nothing around it is stored.
    */
   constructor(
     readonly fragment: Fragment,
-    start: Start | undefined,
+    private readonly begun: FragmentStart,
     readonly parent: Frame | undefined,
     private readonly lead: Lead<Content>,
     readonly startedMs: number,
@@ -58,8 +61,9 @@ export class Attempt {
     if (bypass) frame.keeps = false
     this.frame = frame
     const order = orderOf(fragment)
-    this.#cause = causeOf(fragment, start, lead.old)
-    this.#making = new Making(order, frame, start, fragmentMakings.over(cache), lead)
+    this.#cause = causeOf(fragment, begun.found)
+    this.#refusal = begun.refusal
+    this.#making = new Making(order, frame, begun.start, fragmentMakings.over(cache), lead)
   }
 
   /** What other callers in this process may wait for. */
@@ -83,10 +87,17 @@ export class Attempt {
 
   /** The same as a part of no frame, to be made in the background once the caller has the old text. */
   apart(holes: HoleRenderer | undefined): Attempt {
-    const { fragment, startedMs } = this
+    const { fragment, begun, startedMs } = this
     const { refresh, lease } = this.lead
     const own = holes ?? outermostOf(this.parent)?.holes
-    return new Attempt(fragment, this.#making.start, undefined, { refresh, lease }, startedMs, own)
+    return new Attempt(
+      fragment,
+      { ...begun, isInBackground: true },
+      undefined,
+      { refresh, lease },
+      startedMs,
+      own,
+    )
   }
 
   /** Runs a body that ends before it returns. @throws What the body throws, after `fail`. */
@@ -181,10 +192,11 @@ export class Attempt {
       throw error
     }
     return chain(after === undefined ? completed : after.then(() => completed), (request) => {
-      if (request === undefined || !this.isStillFit(request)) return this.stored(false)
+      const unfitness = this.unfitness(request)
+      if (request === undefined || unfitness !== undefined) return this.unstored(unfitness)
       const { cache, variant } = this.fragment
       return chain(cache.tryStore([variant.key], [request]), (outcomes) =>
-        this.stored(outcomes?.[0] === 'stored'),
+        this.written(outcomes[0]),
       )
     })
   }
@@ -192,7 +204,7 @@ export class Attempt {
   /**
    * Hands the text to those who wait, without storing it yet.
    *
-   * @returns What is to be stored, if anything. In either case `stored` must be called.
+   * @returns What is to be stored, if anything. Then `written` must be called, or else `unstored`.
    * @throws CacheTagError: the mark of a hole was altered, or a copy reveals the visitor. Then `fail` must be
    *   called.
    */
@@ -207,8 +219,9 @@ export class Attempt {
       if (this.#hasRecovered) return undefined
       const { fitness } = judged
       if (!fitness.isKept) {
+        this.#refusal ??= fitness.reason
         // A shorter timeout than before must not leave the older text behind.
-        return fitness.reason === 'no-time' ? this.#making.toRemoval() : undefined
+        return fitness.reason === 'zero-seconds' ? this.#making.toRemoval() : undefined
       }
       this.#bytes = sizeOf(content)
       if (text.includes(PRINTED_PROMISE)) warnOfPromise(this.fragment.site)
@@ -216,9 +229,10 @@ export class Attempt {
     })
   }
 
-  /** Whether a completed text may still be stored: its dependencies may have been invalidated since. */
-  isStillFit({ tags = NO_VERSIONS }: StoreRequest): boolean {
-    return !this.frame.dependencies.isOutdatedBy(tags.keys())
+  /** Why a completed text must not be stored any more: its dependencies may have been invalidated since. */
+  unfitness({ tags = NO_VERSIONS }: Partial<StoreRequest> = {}): FragmentReason | undefined {
+    const { unfitFor, dependencies } = this.frame
+    return unfitFor ?? (dependencies.isOutdatedBy(tags.keys()) ? 'invalidated' : undefined)
   }
 
   #give(content: Content, judged: Judged): void {
@@ -263,14 +277,21 @@ export class Attempt {
     )
   }
 
-  /** Ends the attempt after {@link complete}. */
-  stored(stored: boolean): void {
-    const { timeout, variant, tally } = this.fragment
-    const isKept = stored && (timeout === null || timeout > 0)
-    if (isKept) tally.stored(variant.key, this.#bytes)
-    else this.#giveUp()
-    if (this.#hasRecovered) this.#end('stale')
-    else this.#end(isKept ? 'miss' : 'bypass')
+  /** Ends the attempt: what {@link complete} gave was to be written. */
+  written(outcome: WriteOutcome | CacheRefusal = 'failed'): void {
+    const { variant, tally } = this.fragment
+    const refusal = this.#refusal ?? whyUnwritten(outcome)
+    if (refusal !== undefined) return this.unstored(refusal)
+    tally.stored(variant.key, this.#bytes)
+    this.#end('miss')
+  }
+
+  /** Ends the attempt: nothing is stored. @param refusal - Why not, unless it was known before. */
+  unstored(refusal?: FragmentReason): void {
+    this.#refusal ??= refusal
+    this.#giveUp()
+    if (this.#hasRecovered) this.#end('stale', 'body-failed')
+    else this.#end('bypass', this.#refusal)
   }
 
   /** Those who wait have to look for themselves, whether this goes on or not. */
@@ -282,8 +303,7 @@ export class Attempt {
   /** The body ran, but its text is not a whole fragment, for example because it was left early. */
   abandon(): void {
     this.lead.flight?.land(undefined)
-    this.#giveUp()
-    this.#end('bypass')
+    this.unstored('incomplete')
   }
 
   /** The body is not going to run. */
@@ -326,11 +346,13 @@ export class Attempt {
     }
   }
 
-  #end(outcome: FragmentOutcome): void {
+  #end(outcome: FragmentOutcome, reason?: FragmentReason): void {
     this.#release()
     this.frame.end()
-    publish(this.fragment, outcome, this.startedMs, this.#bodyMs, this.#cause)
-    observer?.ended(this.fragment, this.frame, outcome, this.#bodyMs, this.#cause)
+    if (this.begun.isInBackground) return
+    const cause = this.#cause
+    publish(this.fragment, outcome, this.startedMs, this.#bodyMs, cause, reason)
+    observer?.ended(this.fragment, this.frame, { outcome, reason, cause, bodyMs: this.#bodyMs })
   }
 }
 

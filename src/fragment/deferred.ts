@@ -120,7 +120,7 @@ export function renderInSession(
     return putOff(hasRun, { begun: { attempt: opened, text } })
   }
   // What was put off inside and is not in the text was measured, or dropped.
-  if (session.deferred.count > before) opened.frame.isUnfit = true
+  if (session.deferred.count > before) opened.frame.refuse('incomplete')
   void opened.commit(text)
   const shown = opened.showHoles(text)
   if (!isPromise(shown)) return shown.text

@@ -101,7 +101,7 @@ export function noteUndeclared(input: string, declares: (frame: FragmentFrame) =
       isUnfit = true
       if (settings.strict) guilty ??= faults.undeclaredRead(input, site)
     }
-    if (isUnfit) at.isUnfit = true
+    if (isUnfit) at.refuse('undeclared-read')
   }
   refuse(guilty)
 }

@@ -185,7 +185,7 @@ export function takeContent(frame: Frame, text: string): Content {
     return text
   }
   const { content, hasLost } = marks.take(text, frame)
-  if (hasLost) frame.isUnfit = true
+  if (hasLost) frame.refuse('holes')
   if (typeof content === 'string') checkStray(content)
   else for (const part of content) if (typeof part === 'string') checkStray(part)
   return content

@@ -35,7 +35,7 @@ export class LateFrame extends TemplateFrame {
     ;(this as { parent: Frame | undefined }).parent = own
     // The marks belong to the outermost frame, which this may have been.
     own.marks ??= this.marks
-    if (this.isUnfit) own.isUnfit = true
+    if (this.unfitFor !== undefined) own.refuse(this.unfitFor)
     own.dependencies.beginWith(this.dependencies)
     own.depend(this.cache, this.tags)
     own.limit(this.bubbledExpiresAtMs)

@@ -10,8 +10,6 @@ import { toOld, type Lead } from '../making/making.js'
 import type { Makings } from '../making/makings.js'
 import type { Start } from '../making/order.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import type { FragmentOutcome } from '../observe/channels.js'
-import type { Lost } from '../observe/remembered.js'
 import { mayBeStale } from '../staleness.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import { Attempt } from './attempt.js'
@@ -19,16 +17,27 @@ import type { Content, HoleRenderer } from './hole-parts.js'
 import { canShow } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import {
+  begunWith,
+  BYPASS,
   contentOf,
-  isToBeKept,
+  foundOf,
   plainTextOf,
   showFor,
   showPlain,
   type Opened,
   type PlacedFragment,
+  whyNotKept,
 } from './open.js'
 import type { Fragment } from './spec.js'
-import { lookupStartedMs, publish } from './telling.js'
+import {
+  JOINED,
+  lookupStartedMs,
+  publishServed,
+  toldOf,
+  toldOfHit,
+  type FragmentStart,
+  type ServedAs,
+} from './telling.js'
 
 /** One of those that were looked up together. */
 export interface Look {
@@ -165,7 +174,7 @@ class Round implements Beginner {
   async #begin(): Promise<ReadonlyMap<Fragment, Start>> {
     const asked = this.#missing.splice(0)
     this.#begun = undefined
-    const kept = asked.filter(({ placed }) => isToBeKept(placed))
+    const kept = asked.filter(({ placed }) => whyNotKept(placed) === undefined)
     const beginning = await this.#cache.tryBegin(
       kept.map(({ placed }) => placed.fragment.variant.storedKey),
       {
@@ -232,7 +241,7 @@ export function openMany(placed: readonly PlacedFragment[]): Openings {
     const { fragment, parent } = one
     const { cache, bypass, tags } = fragment
     if (bypass) {
-      return { opened: new Attempt(fragment, undefined, parent, {}, startedMs), joined: false }
+      return { opened: new Attempt(fragment, BYPASS, parent, {}, startedMs), joined: false }
     }
     let round = rounds.get(cache)
     if (round === undefined) rounds.set(cache, (round = new Round(cache, startedMs)))
@@ -280,20 +289,18 @@ export function seekerOf(
   const { cache, variant, ageing } = fragment
   const make = (look: Look | undefined, lead: Lead<Content>): MaybePromise<Attempt> => {
     const start = look === undefined ? undefined : beginner.begin(placed, look)
-    const lost = look && (look.lookup.lost?.[look.at] ?? uselessnessOf(look.lookup.hits[look.at]))
+    const found = look === undefined ? 'failed' : foundIn(look, lead.old !== undefined)
     return chain(start, (begun) => {
-      const known = begun === undefined || lost === undefined ? begun : { ...begun, lost }
-      return new Attempt(fragment, known, parent, lead, startedMs, holes)
+      return new Attempt(fragment, begunWith(placed, begun, found), parent, lead, startedMs, holes)
     })
   }
-  const serve = (content: Content, outcome: FragmentOutcome, hit?: Hit) => {
-    publish(fragment, outcome, startedMs, 0)
-    return showFor(placed, content, startedMs, outcome, hit)
+  const serve = (content: Content, told: ServedAs, hit?: Hit) => {
+    publishServed(fragment, told, startedMs)
+    return showFor(placed, content, startedMs, told, hit)
   }
   const serveFound = ({ hit, value }: FoundEntry<Content>): MaybePromise<Opened> => {
     const noted = parent && dependOnHit(cache, variant.storedKey, hit, parent)
-    const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
-    return chain(noted, () => serve(value, outcome, hit))
+    return chain(noted, () => serve(value, toldOfHit(fragment, hit), hit))
   }
   return {
     look: (isCurrent) => lookAlone(fragment, isCurrent),
@@ -301,14 +308,13 @@ export function seekerOf(
     valueOf: (hit) => contentOf(hit, placed),
     serve: serveFound,
     serveJoined(landed) {
-      const { value, isFound, isOld } = landed
+      const { value, isFound, served } = landed
       // Holes of another engine or of other templates: such an entry counts as a miss too.
       if (typeof value !== 'string' && !canShow(value, parent, holes, fragment.site)) {
         return undefined
       }
       const noted = parent && dependOnLanded(cache, variant.storedKey, landed, parent)
-      const outcome = isFound ? (isOld ? 'stale' : 'hit') : 'joined'
-      return chain(noted, () => serve(value, outcome))
+      return chain(noted, () => serve(value, isFound ? toldOf(fragment, served) : JOINED))
     },
     async refresh(look, found, refresh) {
       const old = toOld(ageing, found)
@@ -328,11 +334,10 @@ export function seekerOf(
   }
 }
 
-/** Why what was found is not shown. */
-function uselessnessOf(hit: Hit | undefined): Lost | undefined {
-  if (hit === undefined) return undefined
-  const { staleSinceMs } = hit
-  return staleSinceMs === undefined ? 'unusable' : { expiredAtMs: staleSinceMs }
+/** What a look-up found that is not served as it is. */
+function foundIn({ lookup, at }: Look, isUsable: boolean): FragmentStart['found'] {
+  const hit = lookup.hits[at]
+  return lookup.lost?.[at] ?? (hit && foundOf(hit, isUsable))
 }
 
 /** Looks up what was not found together with others. */

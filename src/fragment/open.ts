@@ -1,4 +1,5 @@
 import { UNTIMED } from '../backend/calls.js'
+import { refusalOf } from '../backend/core.js'
 import type { Hit } from '../backend/entries.js'
 import { takeOff } from '../making/find.js'
 import type { Frame } from '../making/frame.js'
@@ -7,7 +8,8 @@ import { toOld, type Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import type { Refresh } from '../making/refreshes.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import { fragmentChannel, operationChannel, type FragmentOutcome } from '../observe/channels.js'
+import { fragmentChannel, operationChannel } from '../observe/channels.js'
+import type { FragmentReason } from '../observe/reasons.js'
 import { mayBeStale, patienceOf, useOf } from '../staleness.js'
 import { NO_VERSIONS } from '../tags.js'
 import { Attempt } from './attempt.js'
@@ -18,7 +20,16 @@ import { canShow, showContent, type Shown } from './holes.js'
 import { flightToJoin, fragmentMakings } from './makings.js'
 import { observer } from './shown.js'
 import type { Fragment } from './spec.js'
-import { publish, tellOfFailure, tellOfHit, toldFrom } from './telling.js'
+import {
+  publish,
+  publishServed,
+  tellOfFailure,
+  tellOfHit,
+  toldFrom,
+  toldOfHit,
+  type FragmentStart,
+  type ServedAs,
+} from './telling.js'
 import { templateFramesAround } from './template-frame.js'
 
 /** The text of a fragment that was found, or that another caller made. */
@@ -81,7 +92,7 @@ export function openHere(
   const isTimed = isSampled || operationChannel.hasSubscribers || fragmentChannel.hasSubscribers
   const startedMs = isTimed ? performance.now() : UNTIMED
   if (fragment.bypass) {
-    return new Attempt(fragment, undefined, parent, {}, toldFrom(fragment, startedMs))
+    return new Attempt(fragment, BYPASS, parent, {}, toldFrom(fragment, startedMs))
   }
   let hit: Hit | undefined
   let lookupMs = 0
@@ -111,9 +122,9 @@ export function openHere(
     const use = useOf(ageing, hit, makings.refreshes.has(variant.storedKey))
     if (use === 'fresh' || use === 'stale') {
       if (parent !== undefined) atOnce(dependOnHit(cache, variant.storedKey, hit, parent))
-      const outcome = hit.staleSinceMs === undefined ? 'hit' : 'stale'
-      publish(fragment, outcome, startedMs, 0)
-      return chain(showFor(placed, value, startedMs, outcome, hit), (opened) =>
+      const told = toldOfHit(fragment, hit)
+      publishServed(fragment, told, startedMs)
+      return chain(showFor(placed, value, startedMs, told, hit), (opened) =>
         opened instanceof Attempt ? opened : opened.text,
       )
     }
@@ -127,12 +138,12 @@ export function openHere(
   const flight = isFirst
     ? takeOff(variant.storedKey, fragment.tags, ageing, makings, parent)
     : undefined
-  const begun = hasFailed ? undefined : startAtOnce(placed)
-  const isUnusable = hit !== undefined && value === undefined
-  const start = begun && isUnusable ? ({ ...begun, lost: 'unusable' } as const) : begun
+  const start = hasFailed ? undefined : startAtOnce(placed)
+  const found = hit === undefined ? undefined : foundOf(hit, old !== undefined)
+  const begun = begunWith(placed, start, hasFailed ? 'failed' : found)
   return new Attempt(
     fragment,
-    start,
+    begun,
     parent,
     { flight, old, refresh },
     toldFrom(fragment, startedMs),
@@ -204,20 +215,44 @@ export function showPlain(
 /** @returns `undefined`: the store failed, which must not fail the page. */
 function startAtOnce(placed: PlacedFragment): Start | undefined {
   const { cache, variant, tags } = placed.fragment
-  const keys = isToBeKept(placed) ? [variant.storedKey] : NONE
+  const keys = whyNotKept(placed) === undefined ? [variant.storedKey] : NONE
   const beginning = atOnce(cache.tryBegin(keys, NOTHING_FOUND, tags))
   const versions = beginning?.versions
   return versions === undefined ? undefined : { versions, claim: beginning?.claims[0] }
 }
 
-/** Of a fragment inside itself only the outer one is stored, which is written last. */
-export function isToBeKept({ fragment, parent }: PlacedFragment): boolean {
+/** Why a fragment is not going to be stored, whatever its body gives. */
+export function whyNotKept({ fragment, parent }: PlacedFragment): FragmentReason | undefined {
   const { timeout, cache, variant } = fragment
-  if (timeout !== null && timeout <= 0) return false
+  if (timeout !== null && timeout <= 0) return 'zero-seconds'
   for (const at of templateFramesAround(parent)) {
-    if (at.cache === cache && at.storedKey === variant.storedKey) return false
+    // The outer one is written last.
+    if (at.cache === cache && at.storedKey === variant.storedKey) return 'inside-itself'
   }
-  return true
+  return undefined
+}
+
+/** What a fragment is rendered with whose tag says that it is not cached. */
+export const BYPASS: FragmentStart = { refusal: 'if-false' }
+
+/** What a fragment whose stored holes cannot be rendered any more is rendered with. */
+const LOST_HOLES: FragmentStart = { refusal: 'holes', found: 'unusable' }
+
+/** @param start - `undefined`: the store failed, or took nothing. */
+export function begunWith(
+  placed: PlacedFragment,
+  start: Start | undefined,
+  found: FragmentStart['found'],
+): FragmentStart {
+  const own = whyNotKept(placed)
+  const refusal = start === undefined ? refusalOf(placed.fragment.cache) : undefined
+  return { start, refusal: own ?? refusal, found }
+}
+
+/** What the look-up found of an entry that is not served as it is. @param isUsable - It could be. */
+export function foundOf({ staleSinceMs }: Hit, isUsable: boolean): FragmentStart['found'] {
+  if (staleSinceMs !== undefined) return { expiredAtMs: staleSinceMs }
+  return isUsable ? 'fresh' : 'unusable'
 }
 
 const NONE: readonly string[] = []
@@ -256,14 +291,14 @@ export function showFor(
   { fragment, parent, holes }: PlacedFragment,
   content: Content,
   startedMs: number,
-  outcome: FragmentOutcome,
+  told: ServedAs,
   hit?: Hit,
 ): MaybePromise<Opened> {
   return chain(showContent(content, parent, holes, fragment.site), (shown) => {
     if (shown === undefined) {
-      return new Attempt(fragment, undefined, parent, {}, startedMs, holes)
+      return new Attempt(fragment, LOST_HOLES, parent, {}, startedMs, holes)
     }
-    observer?.shown({ fragment, parent, text: shown.text, outcome, hit })
+    observer?.shown({ fragment, parent, text: shown.text, ...told, hit })
     return shown
   })
 }

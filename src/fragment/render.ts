@@ -33,6 +33,7 @@ import { checkAdapterOptions, toSettings, type AdapterOptions } from './options.
 import { observer } from './shown.js'
 import { FragmentResolver, type CodeValues, type Fragment, type TagSite } from './spec.js'
 import { openInPlace, runInPlace } from './tag.js'
+import { publishServed, toldOfHit } from './telling.js'
 import { toText } from './text.js'
 import { WriteBatch } from './writes.js'
 
@@ -145,8 +146,11 @@ export class FragmentCache<A extends string = string> {
         if (served !== undefined) {
           const shown = await showOld(found, served, holes[i])
           if (shown !== undefined) {
-            const { fragment, parent } = found
-            observer?.shown({ fragment, parent, text: shown, outcome: 'stale', hit: served.hit })
+            const { fragment, parent, startedMs } = found
+            const { hit } = served
+            const told = toldOfHit(fragment, hit)
+            publishServed(fragment, told, startedMs)
+            observer?.shown({ fragment, parent, text: shown, ...told, hit })
             refresh(found.apart(holes[i]), run)
             return shown
           }

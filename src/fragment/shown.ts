@@ -2,6 +2,7 @@ import type { Hit } from '../backend/entries.js'
 import type { Frame } from '../making/frame.js'
 import type { MissCause } from '../observe/miss-cause.js'
 import type { FragmentOutcome } from '../observe/channels.js'
+import type { FragmentReason } from '../observe/reasons.js'
 import type { Piece } from './hole-parts.js'
 import type { Fragment } from './spec.js'
 
@@ -16,21 +17,27 @@ export interface ShownFragment {
   readonly frame?: Frame
   /** Left out: `ended` tells. */
   readonly outcome?: FragmentOutcome
+  /** Why it is stale. */
+  readonly reason?: FragmentReason | undefined
+  /** Why there was no fresh one. */
+  readonly cause?: MissCause | undefined
   /** What was found. */
   readonly hit?: Hit | undefined
+}
+
+/** What became of a fragment that was rendered. */
+export interface FragmentEnding {
+  readonly outcome: FragmentOutcome
+  readonly reason: FragmentReason | undefined
+  readonly cause: MissCause | undefined
+  readonly bodyMs: number
 }
 
 /** Somebody who looks at fragments while they are rendered, and changes nothing. Must not throw. */
 export interface FragmentObserver {
   shown(fragment: ShownFragment): void
   /** Before or after `shown`, or without it where the text is put out nowhere. */
-  ended(
-    fragment: Fragment,
-    frame: Frame,
-    outcome: FragmentOutcome,
-    bodyMs: number,
-    cause: MissCause | undefined,
-  ): void
+  ended(fragment: Fragment, frame: Frame, ending: FragmentEnding): void
   /** The holes of a fragment or a page were filled. @param pieces - All of its text. */
   filled(pieces: readonly Piece[]): void
 }

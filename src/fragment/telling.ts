@@ -1,11 +1,13 @@
-import type { CacheCore } from '../backend/core.js'
+import type { Hit } from '../backend/entries.js'
 import { rememberedOf } from '../caches.js'
-import type { Old } from '../making/making.js'
 import type { Start } from '../making/order.js'
 import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe/channels.js'
 import { UNTIMED } from '../backend/calls.js'
 import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
+import type { FragmentReason } from '../observe/reasons.js'
+import type { Lost } from '../observe/remembered.js'
 import type { Tally } from '../observe/tally.js'
+import type { Served } from '../staleness.js'
 import { observer } from './shown.js'
 import { cachesOf, subjectOf, type Fragment } from './spec.js'
 
@@ -35,33 +37,35 @@ export function toldFrom({ tally }: Fragment, startedMs: number): number {
   return startedMs === UNTIMED && isTold(tally) ? performance.now() : startedMs
 }
 
+/** What the rendering of a fragment begins with. */
+export interface FragmentStart {
+  /** Its caller was given the old text, and nothing is reported of what follows. */
+  readonly isInBackground?: true
+  /** Left out: nothing is stored. */
+  readonly start?: Start | undefined
+  /** Why it is not going to be stored, whatever comes of it. */
+  readonly refusal?: FragmentReason | undefined
+  /**
+   * What the look-up found in its place. `fresh`: an entry that is rendered again before its time ends. `failed`:
+   * nothing, since the store did not answer.
+   */
+  readonly found?: Lost | 'fresh' | 'failed' | undefined
+}
+
 /**
- * Why a fragment is rendered, if anybody listens or counts.
+ * Why there is no fresh one of a fragment, if anybody listens or counts.
  *
- * @param start - `undefined`: nothing was looked up, or nothing can be stored.
- * @param old - The entry found past its time.
+ * @param found - As {@link FragmentStart.found}.
  */
-export function causeOf(
-  fragment: Fragment,
-  start: Start | undefined,
-  old: Old<unknown> | undefined,
-): MissCause | undefined {
+export function causeOf(fragment: Fragment, found: FragmentStart['found']): MissCause | undefined {
   const { cache, variant, bypass, tally } = fragment
   const isWanted = observer !== undefined || tally.countsCauses || isTold(tally)
   if (bypass || !isWanted) return undefined
-  if (start === undefined) return isFailing(cache) ? STORE_FAILED : undefined
-  const expiredAtMs = old?.hit.staleSinceMs
-  // It is rendered again before its time ends.
-  if (old !== undefined && expiredAtMs === undefined) return undefined
-  const lost = start.lost ?? (expiredAtMs === undefined ? undefined : { expiredAtMs })
+  if (found === 'failed') return STORE_FAILED
+  if (found === 'fresh') return undefined
   const caches = cachesOf(fragment)
   const siblings = caches === undefined ? [] : rememberedOf(caches)
-  return cache.remembered.causeOf(subjectOf(fragment), variant.storedKey, lost, true, siblings)
-}
-
-/** Whether the cache, or one that it stands on, does not answer. */
-function isFailing(cache: CacheCore): boolean {
-  return cache.guard.isFailing || cache.standsOn.some(isFailing)
+  return cache.remembered.causeOf(subjectOf(fragment), variant.storedKey, found, true, siblings)
 }
 
 /** Counts what became of a fragment, and tells of it. */
@@ -71,17 +75,51 @@ export function publish(
   startedMs: number,
   bodyMs: number,
   cause?: MissCause,
+  reason?: FragmentReason,
 ): void {
   const { tally } = fragment
   const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
-  tally.count(outcome)
+  tally.count(outcome, reason)
   tally.missed(cause)
   if (outcome === 'hit') {
     if (startedMs === UNTIMED) return
     tally.timed(durationMs)
     tellOfHit(fragment, durationMs)
   } else if (isTold(tally))
-    tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs, cause), 1)
+    tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs, cause, reason), 1)
+}
+
+/** What became of a fragment that was not rendered. */
+export interface ServedAs {
+  readonly outcome: FragmentOutcome
+  readonly reason?: FragmentReason
+  readonly cause?: MissCause | undefined
+}
+
+export const HIT: ServedAs = { outcome: 'hit' }
+export const JOINED: ServedAs = { outcome: 'joined' }
+
+/** What listeners hear about an entry that is served. @param served - `undefined`: it is fresh. */
+export function toldOf(fragment: Fragment, served: Served | undefined): ServedAs {
+  if (served === undefined) return HIT
+  const { staleSinceMs: expiredAtMs, afterError } = served
+  const reason = afterError ? 'body-failed' : 'stale-while-revalidate'
+  return { outcome: 'stale', reason, cause: causeOf(fragment, { expiredAtMs }) }
+}
+
+/** Of an entry as it was found. */
+export function toldOfHit(fragment: Fragment, { staleSinceMs }: Hit): ServedAs {
+  const isFresh = staleSinceMs === undefined
+  return toldOf(fragment, isFresh ? undefined : { staleSinceMs, afterError: false })
+}
+
+/** Counts a fragment that was not rendered, and tells of it. */
+export function publishServed(
+  fragment: Fragment,
+  { outcome, reason, cause }: ServedAs,
+  startedMs: number,
+): void {
+  publish(fragment, outcome, startedMs, 0, cause, reason)
 }
 
 /** Tells of a hit that was timed, for those that came since the last one was. */
@@ -102,6 +140,7 @@ function messageOf(
   bodyMs: number,
   durationMs: number,
   cause?: MissCause,
+  reason?: FragmentReason,
 ): FragmentMessage {
   const { fragment: name, template } = site
   const { key } = variant
@@ -113,6 +152,7 @@ function messageOf(
     bodyMs,
     durationMs,
     ...(template !== undefined && { template }),
+    ...(reason !== undefined && { reason }),
     ...(cause !== undefined && { cause }),
   }
 }

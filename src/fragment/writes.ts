@@ -1,4 +1,4 @@
-import type { CacheCore } from '../backend/core.js'
+import type { CacheCore, CacheRefusal } from '../backend/core.js'
 import type { StoreRequest } from '../backend/entries.js'
 import type { WriteOutcome } from '../backend/store.js'
 import type { Attempt } from './attempt.js'
@@ -20,13 +20,10 @@ export class WriteBatch {
       attempt.fail(error)
       throw error
     }
-    if (request === undefined) {
-      attempt.stored(false)
-      return
-    }
+    if (request === undefined) return attempt.unstored()
     const { cache } = attempt.fragment
     if (attempt.isUnderLease) {
-      if (isUnfit) attempt.stored(false)
+      if (isUnfit) attempt.unstored('incomplete')
       else await store(cache, [{ attempt, request }])
       return
     }
@@ -41,11 +38,12 @@ export class WriteBatch {
     this.#writes.clear()
     await Promise.all(
       writes.map(async ([cache, batch]) => {
-        const fit = batch.filter(
-          ({ attempt, request }) =>
-            !attempt.frame.isUnfit && attempt.isStillFit(request) && !isUnfit(attempt),
-        )
-        for (const write of batch) if (!fit.includes(write)) write.attempt.stored(false)
+        const fit = batch.filter(({ attempt, request }) => {
+          const unfitness =
+            attempt.unfitness(request) ?? (isUnfit(attempt) ? 'incomplete' : undefined)
+          if (unfitness !== undefined) attempt.unstored(unfitness)
+          return unfitness === undefined
+        })
         if (fit.length > 0) await store(cache, fit)
       }),
     )
@@ -58,7 +56,7 @@ interface Write {
 }
 
 async function store(cache: CacheCore, writes: readonly Write[]): Promise<void> {
-  let outcomes: readonly WriteOutcome[] | undefined
+  let outcomes: readonly (WriteOutcome | CacheRefusal)[] | undefined
   try {
     outcomes = await cache.tryStore(
       writes.map(({ attempt }) => attempt.fragment.variant.key),
@@ -66,6 +64,6 @@ async function store(cache: CacheCore, writes: readonly Write[]): Promise<void> 
     )
   } finally {
     // Whatever happened, nobody may join these any more.
-    writes.forEach(({ attempt }, i) => attempt.stored(outcomes?.[i] === 'stored'))
+    writes.forEach(({ attempt }, i) => attempt.written(outcomes?.[i]))
   }
 }

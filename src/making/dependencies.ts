@@ -1,6 +1,7 @@
-import type { CacheCore } from '../backend/core.js'
+import { isFailing, type CacheCore } from '../backend/core.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../invalidations.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
+import type { UnstoredReason } from '../observe/reasons.js'
 import { foreignTag, MAX_TAGS, type SeenVersions, type TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 
@@ -206,24 +207,27 @@ const NO_NAMES: ReadonlySet<string> = new Set()
 /** From this many on, merging is cheaper than keeping them apart. */
 const MAX_UNMERGED = 1_000
 
+/** Why there are no tag versions to store something with. */
+type UntaggedReason = Extract<UnstoredReason, 'invalidated' | 'too-many-tags' | 'cache-failed'>
+
 /**
  * The tag versions to store with what was made: its own and those of everything inside it.
  *
  * @param own - Its own tags' versions, read before it was made.
  * @param parent - The frame around it.
- * @returns `undefined` if one of the tags was, or may have been, invalidated meanwhile.
+ * @returns Otherwise why there are none: without all versions an invalidation could not reach it.
  */
 export function tagsToStore(
   dependencies: Dependencies,
   own: TagVersions,
   parent: { depend(cache: CacheCore, tags: SeenVersions): void } | undefined,
-): MaybePromise<TagVersions | undefined> {
+): MaybePromise<TagVersions | UntaggedReason> {
   if (dependencies.tags === undefined) return own
-  if (dependencies.isOutdatedBy(NONE)) return undefined
+  if (!dependencies.hasTooManyTags && dependencies.isOutdatedBy(NONE)) return 'invalidated'
   const known = dependencies.handOver(own)
   if (known.size > MAX_TAGS) {
     warnOfTags()
-    return undefined
+    return 'too-many-tags'
   }
   const unread: string[] = []
   known.forEach((version, tag) => {
@@ -235,7 +239,8 @@ export function tagsToStore(
   const { cache, begunTime } = dependencies
   const read = cache.tryRead(() => cache.entries.versionsSince(unread, begunTime))
   return chain(read, (versions) => {
-    if (versions === undefined || dependencies.isOutdated(unread)) return undefined
+    if (versions === undefined && isFailing(cache)) return 'cache-failed'
+    if (versions === undefined || dependencies.isOutdated(unread)) return 'invalidated'
     return new Map([...(known as Map<string, string>), ...versions])
   })
 }
@@ -243,7 +248,7 @@ export function tagsToStore(
 let hasWarnedOfTags = false
 
 /** Warns, once per process, that something is not stored because it has too many tags. */
-export function warnOfTags(): void {
+function warnOfTags(): void {
   if (hasWarnedOfTags) return
   hasWarnedOfTags = true
   process.emitWarning(

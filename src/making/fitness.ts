@@ -1,25 +1,12 @@
+import { refusalOf } from '../backend/core.js'
 import type { Claim } from '../backend/entries.js'
 import { currentMs } from '../current-time.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
+import type { UnstoredReason } from '../observe/reasons.js'
 import type { TagVersions } from '../tags.js'
 import type { Deadline } from '../timeout.js'
 import { tagsToStore } from './dependencies.js'
 import type { Frame } from './frame.js'
-
-/** Why a result is not stored. */
-export type Unkept =
-  /** The store failed, or was not asked. */
-  | 'not-begun'
-  /** One of its dependencies was, or may have been, invalidated meanwhile. */
-  | 'invalidated'
-  /** It contains output that only one user may see. */
-  | 'personal'
-  /** A stale entry was served inside. */
-  | 'stale-inside'
-  /** Its timeout is zero or less. */
-  | 'no-time'
-  /** An entry inside, which it must not outlive, has expired by now. */
-  | 'ended-inside'
 
 /** Whether a result may be stored. */
 export type Fitness =
@@ -30,7 +17,7 @@ export type Fitness =
     }
   | {
       readonly isKept: false
-      readonly reason: Unkept
+      readonly reason: UnstoredReason
       /** Its tags, where they are known all the same. */
       readonly tags?: TagVersions
     }
@@ -48,13 +35,11 @@ export interface MadeIn {
 
 /** Whether a result may be stored, with which tags and until when; if not, why. */
 export function fitnessOf({ frame, versions, claim, deadline }: MadeIn): MaybePromise<Fitness> {
-  if (versions === undefined) return { isKept: false, reason: 'not-begun' }
-  const { dependencies, parent } = frame
+  const { dependencies, parent, cache } = frame
+  if (versions === undefined) return { isKept: false, reason: refusalOf(cache) }
   return chain(tagsToStore(dependencies, versions, parent), (tags): Fitness => {
-    // Without all versions an invalidation could not reach it.
-    if (tags === undefined || dependencies.isOutdatedBy(tags.keys())) {
-      return { isKept: false, reason: 'invalidated' }
-    }
+    if (typeof tags === 'string') return { isKept: false, reason: tags }
+    if (dependencies.isOutdatedBy(tags.keys())) return { isKept: false, reason: 'invalidated' }
     const freshUntilMs = limited(frame, deadline)
     const reason = unkept(frame, claim, deadline, freshUntilMs)
     if (reason !== undefined) return { isKept: false, reason, tags }
@@ -67,12 +52,12 @@ function unkept(
   claim: Claim,
   deadline: Deadline,
   freshUntilMs: Deadline,
-): Unkept | undefined {
-  if (frame.isUnfit) return 'personal'
+): UnstoredReason | undefined {
+  if (frame.unfitFor !== undefined) return frame.unfitFor
   if (frame.holdsOld) return 'stale-inside'
-  if (deadline !== null && deadline <= 0) return 'no-time'
-  if (freshUntilMs !== null && freshUntilMs <= currentMs()) return 'ended-inside'
-  return claim === undefined ? 'not-begun' : undefined
+  if (deadline !== null && deadline <= 0) return 'zero-seconds'
+  if (freshUntilMs !== null && freshUntilMs <= currentMs()) return 'stale'
+  return claim === undefined ? refusalOf(frame.cache) : undefined
 }
 
 function limited({ isLimited, bubbledExpiresAtMs }: Frame, deadline: Deadline): Deadline {

@@ -1,9 +1,13 @@
 import { AsyncSlot, ContextHold } from '../async-slot.js'
 import type { CacheCore } from '../backend/core.js'
 import { checkTags, type SeenVersions } from '../tags.js'
+import type { UnstoredReason } from '../observe/reasons.js'
 import type { Deadline } from '../timeout.js'
 import { Dependencies } from './dependencies.js'
 import type { InFlight } from './in-flight.js'
+
+/** Why the output of a frame is for one visitor, or is not whole. */
+export type UnfitReason = Extract<UnstoredReason, 'undeclared-read' | 'holes' | 'incomplete'>
 
 /**
  * A value, fragment or page that is being made. It collects the tags of everything inside it, at any
@@ -12,8 +16,8 @@ import type { InFlight } from './in-flight.js'
 export class Frame {
   /** Whether a stale entry was served inside: then the result must not be stored as if it were fresh. */
   holdsOld = false
-  /** It must not be stored: it contains output that only one user may see. */
-  isUnfit = false
+  /** Why it must not be stored, whatever else speaks for it. */
+  #unfitFor: UnfitReason | undefined
   readonly dependencies: Dependencies
   /** Whether this frame, or one around it, must know when the entries inside expire. */
   readonly wantsExpiry: boolean
@@ -32,6 +36,20 @@ export class Frame {
     this.dependencies = new Dependencies(cache)
     this.wantsExpiry = isLimited || (parent?.wantsExpiry ?? false)
     if (isLimited) anyIsLimited = true
+  }
+
+  /** Keeps its result from being stored. */
+  refuse(reason: UnfitReason): void {
+    this.#unfitFor ??= reason
+  }
+
+  get unfitFor(): UnfitReason | undefined {
+    return this.#unfitFor
+  }
+
+  /** Whether it must not be stored, nor be given to others. */
+  get isUnfit(): boolean {
+    return this.#unfitFor !== undefined
   }
 
   /** Whether it is being made under a lease: then nothing inside may wait for another one. */

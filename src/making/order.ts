@@ -1,7 +1,7 @@
 import type { Claim } from '../backend/entries.js'
 import type { CacheCore } from '../backend/core.js'
 import type { AgeingPolicy, ProducerTimeout } from '../staleness.js'
-import type { Lost, Subject } from '../observe/remembered.js'
+import type { Subject } from '../observe/remembered.js'
 import type { TagVersions } from '../tags.js'
 
 /** Something that is to be found under a key, or made. */
@@ -24,6 +24,4 @@ export interface Start {
   readonly versions: TagVersions
   /** `undefined`: it is not going to be stored, since it expires at once. */
   readonly claim: Claim
-  /** What the look-up found in its place. */
-  readonly lost?: Lost | undefined
 }

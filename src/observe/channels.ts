@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { textOfError } from '../error-text.js'
 import type { MissCause } from './miss-cause.js'
+import type { FragmentReason } from './reasons.js'
 
 /** A message on the channel `fragcache:operation`: one call of the low-level API. */
 export interface OperationMessage {
@@ -33,8 +34,10 @@ export interface FragmentMessage {
   readonly bodyMs: number
   readonly durationMs: number
   readonly template?: string
+  /** Why it was not stored, or why the text is an expired one. */
+  readonly reason?: FragmentReason
   /**
-   * Why it was not served from the cache. Absent if it was served, was not to be served, or the reason is
+   * Why there was no fresh one in the cache. Absent if there was, if it was not looked for, or if that is
    * unknown.
    */
   readonly cause?: MissCause

@@ -65,7 +65,7 @@ export const NOT_REMEMBERED: MissCause = {
 
 export const STORE_FAILED: MissCause = {
   code: 'store-failed',
-  text: 'The store did not answer, so nothing could be looked up.',
+  text: 'The store did not answer.',
 }
 
 export const EVICTED: MissCause = {

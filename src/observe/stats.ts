@@ -71,6 +71,8 @@ export interface FragmentStats extends OutcomeStats {
   readonly bodyMs: number
   /** The mean time of the hits that were timed, in milliseconds. Absent if none was. */
   readonly hitMs?: number
+  /** The reasons why it was not stored, or was stale, with their counts. */
+  readonly reasons: Readonly<Record<string, number>>
 }
 
 /** Outcomes of the requests of one route. */
@@ -203,20 +205,27 @@ function toOutcomeStats(tally: Tally, { outcomes, sums, causes }: Figures): Writ
 }
 
 function toFragmentStats(tally: Tally, figures: Figures): FragmentStats {
-  const { sums } = figures
+  const { sums, reasons } = figures
   const stats = toOutcomeStats(tally, figures) as Writable<FragmentStats>
   stats.name = tally.name
   stats.bodyMs = meanOf(sums.madeMs, sums.made)
   if (sums.timedHits > 0) stats.hitMs = sums.hitMs / sums.timedHits
+  stats.reasons = countsOf(reasons)
   return stats
 }
 
 function toRouteStats(tally: Tally, figures: Figures): RouteStats {
   const { sums, reasons } = figures
-  const counted = [...reasons].map(([reason, outcomes]) => [reason, totalOf(outcomes)] as const)
   const stats = toOutcomeStats(tally, figures) as Writable<RouteStats>
   stats.route = tally.name
   stats.viewMs = meanOf(sums.madeMs, sums.made)
-  stats.reasons = Object.fromEntries(counted.filter(([, count]) => count > 0))
+  stats.reasons = countsOf(reasons)
   return stats
+}
+
+/** Most have none. */
+function countsOf(reasons: Figures['reasons']): Readonly<Record<string, number>> {
+  if (reasons.size === 0) return {}
+  const counted = [...reasons].map(([reason, outcomes]) => [reason, totalOf(outcomes)] as const)
+  return Object.fromEntries(counted.filter(([, count]) => count > 0))
 }

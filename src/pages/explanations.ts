@@ -184,8 +184,16 @@ const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
     'Nothing: the next one is stored. If this happens every time, something invalidates on every request.',
   ],
   'cache-refused': [
-    'The cache did not accept the page: it is too large for the store, or the store is full.',
-    'Check the limits of the store: the item size of Memcached, `maxmemory` and the policy of Redis.',
+    'The store answers, and did not take the page: mostly since it is full.',
+    'Check the limits of the store, such as `maxmemory` and `maxmemory-policy` of Redis; `fragcache check` does.',
+  ],
+  'entry-too-large': [
+    'The page is larger than the store takes.',
+    'Raise the limit of the store, such as the item size of Memcached (`-I`), or do not cache this handler.',
+  ],
+  'too-many-tags': [
+    'The page depends on more tags than can be stored.',
+    'Give what is in the page fewer, coarser tags.',
   ],
   overtaken: [
     'Another response for this page was stored while this handler ran.',
@@ -245,7 +253,7 @@ const CAUSES: Readonly<Record<MissCode, Told>> = {
     'Let the page vary on fewer headers if there are too many variants.',
   ],
   'store-failed': [
-    'The store did not answer, so nothing could be looked up.',
+    'The store did not answer.',
     'Look at the outages of the cache: the channel `fragcache:outage`, the log, or the inspector.',
   ],
 }

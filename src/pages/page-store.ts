@@ -1,11 +1,19 @@
 import { BoundedMemo } from '../bounded-memo.js'
-import { coreOf, type CacheCore } from '../backend/core.js'
+import {
+  coreOf,
+  refusalBy,
+  refusalOf,
+  whyUnwritten,
+  type CacheCore,
+  type CacheRefusal,
+} from '../backend/core.js'
 import type { Invalidating } from '../backend/late-invalidations.js'
 import type { Cache } from '../cache.js'
 import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
-import { warnOfTags } from '../making/dependencies.js'
-import { fitnessOf, type Unkept } from '../making/fitness.js'
+import { fitnessOf } from '../making/fitness.js'
+import type { WriteOutcome } from '../backend/store.js'
+import type { UnstoredReason } from '../observe/reasons.js'
 import { generationKey, variantHash, variantKey } from '../http/page-key.js'
 import {
   decodeGeneration,
@@ -42,7 +50,6 @@ import { newTagVersion, NO_VERSIONS } from '../tags.js'
 import { isExpired } from '../timeout.js'
 import { answeredInTime, orFail, unlessFailed } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
-import type { UnstoredReason } from './reasons.js'
 import { pageSubject } from './page-cause.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
 import {
@@ -60,16 +67,6 @@ const WRITING_LIMIT_MS = 500
 
 const NO_VARIANTS: ReturnType<typeof countVariant> = { surplus: [] }
 
-/** The reason that is reported for a page that may not be kept after all. */
-const UNFIT: Readonly<Record<Unkept, UnstoredReason>> = {
-  'not-begun': 'cache-refused',
-  invalidated: 'invalidated',
-  personal: 'undeclared-read',
-  'stale-inside': 'stale-inside',
-  'no-time': 'stale',
-  'ended-inside': 'stale',
-}
-
 /** What the cache knows of a URI. */
 interface UriRecords {
   readonly current: GenerationRecord | undefined
@@ -83,6 +80,11 @@ interface UriRecords {
   readonly headerList: readonly string[]
   /** The record of its variants, as it is stored. */
   readonly variants: unknown
+}
+
+/** Why something was not written of what belongs together; that of the last counts most. */
+function whyNotAll(outcomes: readonly (WriteOutcome | CacheRefusal)[]): UnstoredReason | undefined {
+  return whyUnwritten(outcomes.findLast((outcome) => outcome !== 'stored') ?? 'stored')
 }
 
 /** The pages in one cache under one key prefix. */
@@ -195,15 +197,26 @@ export class PageStore {
     const begun = isDue ? cache.tryBegin([], { lying: [], seen }, absent) : undefined
     return chain(begun, (beginning) => {
       const tags = new Map([...lookup.tags, ...(beginning?.versions ?? NO_VERSIONS)])
-      return chain(generationOf(cache, this.#reader.knownOf(request), lookup), (generation) =>
+      return chain(generationOf(cache, this.#reader.knownOf(request), lookup), (begunIn) =>
         chain(lookup.lying ?? cache.tryLying(cache.checkedKey(lookup.key)), (lying) => ({
           ...lookup,
-          generation,
+          ...begunIn,
           tags,
           lying,
         })),
       )
     })
+  }
+
+  /**
+   * Why no page of a request can be stored, as far as it is known before its handler is called: without a generation
+   * of its URI invalidations would go unnoticed.
+   *
+   * @param lookup - As {@link begin} gave it.
+   */
+  refusalOf({ generation, refusal }: PageLookup): UnstoredReason | undefined {
+    if (!this.cache.isShared || generation !== undefined) return undefined
+    return refusal ?? refusalOf(this.cache)
   }
 
   /**
@@ -222,7 +235,7 @@ export class PageStore {
     return this.#turns
       .take(request.uri, () => this.#store(request, page, seen))
       .catch((error: unknown) => {
-        if (error instanceof CacheBackendError) return { outcome: 'cache-failed' as const }
+        if (error instanceof CacheBackendError) return { outcome: refusalBy(error) }
         throw error
       })
   }
@@ -240,8 +253,8 @@ export class PageStore {
     const { address } = known
     const records = await this.#readRecords(request, page.vary)
     const { current, generation, list, headerList } = records
-    // Its generation could not be stored, so that invalidations would go unnoticed.
-    if (cache.isShared && seen.generation === undefined) return { outcome: 'cache-refused' }
+    const refused = this.refusalOf(seen)
+    if (refused !== undefined) return { outcome: refused }
     if (!isStillSeen(current, seen, cache.isShared)) return { outcome: 'invalidated' }
     // Not part of the stored list: shared pages would then be keyed by credentials too.
     const isPrivateToSender = isAuthorized(request) && !page.head.isForAuthorized
@@ -291,30 +304,23 @@ export class PageStore {
     if (condition === undefined) return { outcome: 'overtaken' }
     writes.push({ key, value, expiresAtMs: keptUntilMs, ...condition })
 
-    if (page.frame.dependencies.hasTooManyTags) {
-      warnOfTags()
-      return { outcome: 'cache-refused' }
-    }
     const fitness = await fitnessOf({
       frame: page.frame,
       versions: NO_VERSIONS,
       claim: condition,
       deadline: keptUntilMs,
     })
-    if (!fitness.isKept) {
-      const isLost = fitness.reason === 'invalidated' && cache.guard.isFailing
-      return { outcome: isLost ? 'cache-failed' : UNFIT[fitness.reason] }
-    }
+    if (!fitness.isKept) return { outcome: fitness.reason }
     const { tags } = fitness
     if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
       toRequests(writes, (key) => cache.checkedKey(key), tags, pageSubject(request, key, page)),
     )
-    if (orFail(outcomes).at(-1) === 'refused') return { outcome: 'overtaken' }
-    if (!orFail(outcomes).every((outcome) => outcome === 'stored')) {
+    const refusal = whyNotAll(outcomes)
+    if (refusal !== undefined) {
       if (current === undefined) await this.#clearDamage(known)
-      return { outcome: 'cache-refused' }
+      return { outcome: refusal }
     }
     this.#arrived.set(request.uri, ++this.#arrivals)
     // Requests that wait and came after an invalidation must not get this page.

@@ -1,10 +1,11 @@
 import type { SeenVersions, TagVersions } from '../tags.js'
 import type { Frame } from '../making/frame.js'
+import type { UnstoredReason } from '../observe/reasons.js'
 import type { Lost } from '../observe/remembered.js'
 import type { HeaderFields } from '../http/header-values.js'
 import type { StoredHead, StoredResponse } from '../http/stored-response.js'
 import type { Deadline } from '../timeout.js'
-import type { UnstoredReason } from './reasons.js'
+import type { LateReason } from './reasons.js'
 
 /** A request that may be answered from the cache. */
 export interface PageRequest {
@@ -23,6 +24,8 @@ export interface PageLookup {
   readonly page: StoredResponse | undefined
   /** The URI's generation; `undefined` if there is none yet. */
   readonly generation: string | undefined
+  /** Why no page of the URI can be stored, where that is known before one is rendered. */
+  readonly refusal?: UnstoredReason | undefined
   /** The headers the URI's responses are known to vary on. */
   readonly headerList: readonly string[]
   /** The key of the request's page, as far as it is known which headers its URI varies on. */
@@ -71,4 +74,4 @@ export interface NewPage {
  * `cache-failed`: the cache did not take it. `busy`: too many pages of the URI wait to be stored. The others are
  * reasons of its content.
  */
-export type StoreOutcome = 'stored' | UnstoredReason
+export type StoreOutcome = 'stored' | LateReason

@@ -1,4 +1,5 @@
 import type { Restriction } from '../http/cache-control.js'
+import type { UnstoredReason } from '../observe/reasons.js'
 
 /** Why the cache does not handle a request, judged by the request itself. */
 export type LookupRefusal = 'method' | 'request-body' | 'upgrade' | 'uri-unreadable'
@@ -46,20 +47,11 @@ export type ContentReason = 'undeclared-read' | 'holes' | 'stale-inside' | 'tags
 /** Why a body was not recorded completely. */
 export type RecordingFault = 'incomplete' | 'content-length' | 'too-large' | 'trailers'
 
-/** Why the store did not keep a response. */
-export type UnstoredReason =
-  | 'invalidated'
-  | 'overtaken'
-  | 'stale'
-  | 'stale-inside'
-  | 'undeclared-read'
-  | 'cache-refused'
-  | 'cache-failed'
-  | 'busy'
+/** Why a response is not stored, known only after it was sent. `busy`: too many of its URL wait to be stored. */
+export type LateReason = UnstoredReason | 'busy'
 
 /** Why a response is not stored. */
-export type UnkeptReason =
-  StoreRefusal | ChangeReason | ContentReason | RecordingFault | UnstoredReason
+export type UnkeptReason = StoreRefusal | ChangeReason | ContentReason | RecordingFault | LateReason
 
 /** Why a request was looked up, but not answered with a page, and its response is not stored. */
 export type LeftReason = 'no-update-cache' | 'only-if-cached'

@@ -6,7 +6,7 @@ const GONE: ReadonlySet<number> = new Set([404, 410])
 /** The response says that an earlier page is no longer anybody's, or is another one from now on. */
 const SUPERSEDING: readonly UnkeptReason[] = ['private', 'no-store', 'no-cache', 'vary-any']
 
-/** The reason lies in the page, and not in the state that the handler was in. */
+/** The reason lies in the page or in the store, and not in the state that the handler was in. */
 const LASTING: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
   ...SUPERSEDING,
   'set-cookie',
@@ -19,6 +19,10 @@ const LASTING: ReadonlySet<UnkeptReason> = new Set<UnkeptReason>([
   'too-large',
   'holes',
   'undeclared-read',
+  'entry-too-large',
+  'too-many-tags',
+  'cache-refused',
+  'cache-failed',
 ])
 
 /** Whether the next response of the same page will most likely not be stored either. */

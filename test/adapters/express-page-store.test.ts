@@ -299,7 +299,7 @@ describe('a cache that fails', () => {
     const cache = new AsyncTestCache()
     const store = new PageStore(cache, 'default', '')
     cache.maxPayloadBytes = 300
-    expect(await visit(store, request(), page(store, 'x'.repeat(300)))).toBe('cache-refused')
+    expect(await visit(store, request(), page(store, 'x'.repeat(300)))).toBe('entry-too-large')
     expect((await store.lookup(request())).page).toBeUndefined()
   })
 })

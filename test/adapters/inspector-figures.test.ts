@@ -119,6 +119,7 @@ const fragment: FragmentStats = {
   hitMs: 0.1,
   timeSavedMs: 2500,
   causes: {},
+  reasons: {},
   variants: 3,
 }
 const { name: _, bodyMs: _bodyMs, hitMs: _hitMs, ...outcomes } = fragment

@@ -42,7 +42,7 @@ describe('more tags than an entry can have', () => {
         expect([answer.status, answer.text]).toEqual([200, `run ${run}`])
         await eventually(() => outcomes.length === run)
       }
-      expect(outcomes).toEqual(['bypass cache-refused', 'bypass cache-refused'])
+      expect(outcomes).toEqual(['bypass too-many-tags', 'bypass too-many-tags'])
     },
   )
 })

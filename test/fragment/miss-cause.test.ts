@@ -295,17 +295,6 @@ describe('a miss over local memory', () => {
 
   testEviction((options) => new LocMemCache({ options }))
 
-  it('of a fragment past its time that is made again', async () => {
-    const { fragments } = fragmentsOn(new LocMemCache())
-    const render = () =>
-      fragments.render({ name: 'card', timeout: 1, staleWhileRevalidate: 60 }, () => 'text')
-    await render()
-    await sleep(1100)
-    await render()
-    await expect.poll(() => told.at(-1)?.outcome).toBe('miss')
-    expect(lastCause()?.code).toBe('expired')
-  })
-
   it('says in production not from where', async () => {
     const before = process.env['NODE_ENV']
     process.env['NODE_ENV'] = 'production'

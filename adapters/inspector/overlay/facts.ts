@@ -2,6 +2,7 @@ import { currentMs } from '../../../src/current-time.js'
 import type { EntryDescription } from '../../../src/describe.js'
 import { cachesOf, type Fragment } from '../../../src/fragment/spec.js'
 import type { FragmentOutcome } from '../../../src/observe/channels.js'
+import { explainFragment } from '../../../src/observe/reasons.js'
 import type { LinkMaker, Links } from './links.js'
 import type { Placed, Unplaced } from './locate.js'
 import type { PlacedHole } from './locate-holes.js'
@@ -32,7 +33,7 @@ export interface FragmentFacts extends Origin {
   /** Left out: its store was not asked, or did not answer in time. */
   readonly isStored?: boolean
   readonly isStale: boolean
-  /** Why it was not found. */
+  /** Why it was not found, why it is not stored, or why it is stale. */
   readonly why?: string
   /** Left out: it was made elsewhere, or not at all. */
   readonly bodyMs?: number
@@ -109,7 +110,8 @@ export async function toFacts(
   const nowMs = currentMs()
   return placed.map((one, id): FragmentFacts => {
     const { seen, container, place, isSure } = one
-    const { fragment, bodyMs, cause } = seen
+    const { fragment, bodyMs } = seen
+    const why = explainFragment(seen)
     const source = sourceOf(one)
     const entry = described.get(idOf(one))
     const endMs = entry?.freshUntilMs
@@ -127,7 +129,7 @@ export async function toFacts(
       ...(endMs !== undefined && { remainingMs: endMs === null ? null : endMs - nowMs }),
       ...(described.has(idOf(one)) && { isStored: entry !== undefined }),
       isStale: entry?.isStale === true,
-      ...(cause !== undefined && { why: cause.text }),
+      ...(why !== undefined && { why }),
       ...(bodyMs !== undefined && { bodyMs }),
       ...(entry?.bytes !== undefined && { bytes: entry.bytes }),
       tags: tagsOf(one, entry),

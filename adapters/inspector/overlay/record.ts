@@ -1,9 +1,12 @@
 import { AsyncSlot } from '../../../src/async-slot.js'
 import { isWithin, type Frame } from '../../../src/making/frame.js'
 import type { Piece } from '../../../src/fragment/hole-parts.js'
-import { observeFragments, type ShownFragment } from '../../../src/fragment/shown.js'
+import {
+  observeFragments,
+  type FragmentEnding,
+  type ShownFragment,
+} from '../../../src/fragment/shown.js'
 import type { Fragment } from '../../../src/fragment/spec.js'
-import type { FragmentOutcome } from '../../../src/observe/channels.js'
 import type { MissCause } from '../../../src/observe/miss-cause.js'
 import { neverThrowing } from '../../../src/observe/watch.js'
 import { Layouts } from './layouts.js'
@@ -16,11 +19,8 @@ interface Note {
   readonly atMs: number
 }
 
-interface Ended {
+interface Ended extends FragmentEnding {
   readonly fragment: Fragment
-  readonly outcome: FragmentOutcome
-  readonly bodyMs: number
-  readonly cause: MissCause | undefined
 }
 
 /** What a request put out of the page's own outcome, on the channel `fragcache:response`. */
@@ -70,15 +70,9 @@ export class RequestRecord {
     this.#outer.push(note)
   }
 
-  ended(
-    fragment: Fragment,
-    frame: Frame,
-    outcome: FragmentOutcome,
-    bodyMs: number,
-    cause?: MissCause,
-  ): void {
+  ended(fragment: Fragment, frame: Frame, ending: FragmentEnding): void {
     if (this.#ended.size >= MAX_NOTED) return
-    this.#ended.set(frame, { fragment, outcome, bodyMs, cause })
+    this.#ended.set(frame, { fragment, ...ending })
     this.#remember(frame)
   }
 
@@ -125,7 +119,8 @@ export class RequestRecord {
       inner: isMade ? inner.map((note) => this.#toSeen(note)) : (known?.inner ?? []),
       madeAtMs: isMade ? atMs : known?.madeAtMs,
       bodyMs: isMade ? ended?.bodyMs : (known?.bodyMs ?? costOf(hit?.stamp?.costMs)),
-      cause: ended?.cause,
+      reason: ended?.reason ?? shown.reason,
+      cause: ended?.cause ?? shown.cause,
       tags: [...new Set([...fragment.tags, ...((frame?.tags ?? hit?.tags)?.keys() ?? [])])],
     }
   }

@@ -53,7 +53,7 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
 
   /** An answer of a server that is alive is no outage; nor is one server of several that is down. */
   isOutage(error: unknown): boolean {
-    if (error instanceof CacheBackendError || error instanceof MemcachedReplyError) return false
+    if (error instanceof CacheBackendError || isReply(error)) return false
     const { all } = this.#servers
     return all.length === 1 || all.every(({ isDown }) => isDown)
   }
@@ -77,7 +77,7 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
   }
 
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<WriteOutcome[]> {
-    return writeEach(entries, (...asked) => this.#entries.write(...asked))
+    return writeEach(entries, (...asked) => this.#entries.write(...asked), isReply)
   }
 
   async removeEntries(keys: readonly string[]): Promise<boolean[]> {
@@ -111,4 +111,9 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
   disconnect(): void {
     this.#servers.close()
   }
+}
+
+/** What a server said, as opposed to what became of the connection. */
+function isReply(error: unknown): boolean {
+  return error instanceof MemcachedReplyError
 }

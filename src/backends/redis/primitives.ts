@@ -168,7 +168,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<readonly WriteOutcome[]> {
-    return writeEach(entries, (...asked) => this.#write(...asked))
+    return writeEach(entries, (...asked) => this.#write(...asked), isReply)
   }
 
   #write(

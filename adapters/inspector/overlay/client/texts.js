@@ -16,9 +16,9 @@ const WORDS = {
 const SENTENCES = {
   hit: 'It was in the cache.',
   miss: 'It was not in the cache, so it was rendered and stored.',
-  stale: 'It is stale: the old text is shown while it is rendered again, or because that failed.',
+  stale: 'It is stale.',
   joined: 'Another request was rendering it, and both show its text.',
-  bypass: 'It was rendered and not stored: its tag says so, or its text must not be kept.',
+  bypass: 'It was rendered and not stored.',
   error: 'Its body threw an error; what it had written until then is here.',
 }
 const SENTENCE_OF_HOLE = 'It is rendered for each visitor and never stored.'

@@ -8,6 +8,7 @@ import {
   hrefOfTag,
   nameList,
   nothingKnown,
+  timesList,
 } from './detail.js'
 import { el } from './dom.js'
 import { bytes, count, duration, estimate, percent, plural, saved } from './format.js'
@@ -64,6 +65,15 @@ export function createFragmentDetail(app) {
       },
       sections: (detail) => [
         causeSection(detail.stats?.causes, hrefOfFragment(detail.alias)),
+        [
+          'Why not stored, or stale',
+          detail.reasons,
+          () =>
+            timesList(
+              detail.reasons.map(({ sentence, times }) => [sentence, times]),
+              'It was always stored, and never stale.',
+            ),
+        ],
         ['Templates', detail.places, () => placeList(detail.places)],
         [
           'Tags',

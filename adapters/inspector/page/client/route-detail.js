@@ -62,7 +62,7 @@ export function createRouteDetail() {
               {},
               timesList(
                 reasons.map(({ sentence, href, times }) => [
-                  el('a', { href: addressOf(href) }, sentence),
+                  href === undefined ? sentence : el('a', { href: addressOf(href) }, sentence),
                   times,
                 ]),
                 'Nothing was refused.',
