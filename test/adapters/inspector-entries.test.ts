@@ -1,23 +1,50 @@
+import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { EntryList } from '../../adapters/inspector/index.js'
 import { FileBasedCache } from '../../src/backends/file.js'
-import { createCaches, DummyCache, FragmentCache } from '../../src/index.js'
+import {
+  createCaches,
+  DummyCache,
+  FragmentCache,
+  LocMemCache,
+  type Cache,
+} from '../../src/index.js'
 import { Inspected } from './inspector-support.js'
 
-async function open() {
-  const location = await mkdtemp(join(tmpdir(), 'inspector-entries-'))
-  onTestFinished(() => rm(location, { recursive: true, force: true }))
-  const caches = createCaches({ default: new FileBasedCache({ location }), none: new DummyCache() })
+const stores: readonly (readonly [string, () => Promise<Cache>])[] = [
+  [
+    'files',
+    async () => {
+      const location = await mkdtemp(join(tmpdir(), 'inspector-entries-'))
+      onTestFinished(() => rm(location, { recursive: true, force: true }))
+      return new FileBasedCache({ location, options: { maxEntries: 10_000 } })
+    },
+  ],
+  [
+    'local memory',
+    async () => {
+      // Of another key prefix, and so of another cache.
+      const location = randomUUID()
+      await new LocMemCache({ location, keyPrefix: 'other' }).set('user:3', 1)
+      return new LocMemCache({ location, options: { maxEntries: 10_000 } })
+    },
+  ],
+]
+
+async function openOver(store: () => Promise<Cache>) {
+  const caches = createCaches({ default: await store(), none: new DummyCache() })
   const inspected = await Inspected.open(caches)
   const list = (query: Readonly<Record<string, string>>) =>
     inspected.json<EntryList>(`/api/entries?${new URLSearchParams(query).toString()}`)
   return { caches, inspected, list }
 }
 
-describe('the list of entries', () => {
+describe.each(stores)('the list of entries of %s', (_name, store) => {
+  const open = () => openOver(store)
+
   it('has those whose key begins with a text, by kind and tag, without values and counters', async () => {
     const { caches, list } = await open()
     const cache = caches.default
@@ -49,6 +76,9 @@ describe('the list of entries', () => {
     for (let i = 0; i < 250; i++) await caches.default.set(`key-${i}`, i)
     const { rows, isWhole } = await list({ alias: 'default' })
     expect([rows.length, isWhole]).toEqual([200, false])
+    // Local memory spreads many keys over several tables.
+    for (let i = 0; i < 3000; i++) await caches.default.set(`more-${i}`, i)
+    expect((await list({ alias: 'default', prefix: 'more-29' })).rows).toHaveLength(111)
   })
 
   it('says of a store that cannot tell, and of a cache that is none', async () => {

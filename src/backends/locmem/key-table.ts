@@ -25,6 +25,11 @@ export class KeyTable<V> {
     this.#mapOf(key).delete(key)
   }
 
+  /** All keys, in parts: each is as it was when it was asked for. */
+  *parts(): Generator<readonly string[]> {
+    for (const map of this.#shards ?? [this.#first]) yield [...map.keys()]
+  }
+
   #mapOf(key: string): Map<string, V> {
     if (this.#shards === undefined) return this.#first
     return this.#shards[shardOf(key)] as Map<string, V>

@@ -127,6 +127,11 @@ export class OwnedEntries {
     return this.#deadlines.expired(nowMs)
   }
 
+  /** As {@link KeyTable.parts}. */
+  keyParts(): Generator<readonly string[]> {
+    return this.#byKey.parts()
+  }
+
   get(key: string): MemoryEntry | undefined {
     return this.#byKey.get(key)
   }

@@ -132,6 +132,10 @@ export class MemoryPrimitives implements OwnStore<MemoryPayload> {
     return this.find(key)?.expiresAtMs
   }
 
+  async *listKeys(): AsyncGenerator<readonly string[]> {
+    yield* this.#owner.keyParts()
+  }
+
   removeAll(): void {
     this.memory.clear(this.#owner)
   }
