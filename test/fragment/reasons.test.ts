@@ -286,6 +286,8 @@ const full = {
   },
 }
 
+const WAITING = { timeout: 10_000, interval: 20 }
+
 for (const [kind, start] of freezableServers) {
   if (kind !== 'redis' && kind !== 'memcached') continue
   describe.runIf(start)(`over ${kind} that is full`, () => {
@@ -345,7 +347,7 @@ for (const [kind, start] of freezableServers) {
       await vi.waitFor(async () => {
         await render()
         expect(last()?.outcome).toBe('hit')
-      })
+      }, WAITING)
       frozen.server.pause()
       await render(undefined, { varyOn: ['other'] })
       expect(last()).toMatchObject({
@@ -359,7 +361,7 @@ for (const [kind, start] of freezableServers) {
       await vi.waitFor(async () => {
         await render()
         expect(last()?.outcome).toBe('hit')
-      })
+      }, WAITING)
       await render(
         () => {
           frozen.server.pause()
