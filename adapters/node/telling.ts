@@ -41,12 +41,20 @@ export class Telling {
 
   handlerBegins(): void {
     this.#askedMs = performance.now()
-    const { settings, store, routes } = this.place
-    const isTold = settings.cacheStatus || responseChannel.hasSubscribers || routes.countsCauses
     // Before the new page takes the place of the one that is missing.
-    if (this.#subject === undefined || !isTold) return
+    if (this.place.settings.cacheStatus || this.#isHeard) this.#findCause()
+  }
+
+  /** Whether anybody hears about causes, apart from who reads `Cache-Status`. */
+  get #isHeard(): boolean {
+    return responseChannel.hasSubscribers || this.place.routes.countsCauses
+  }
+
+  #findCause(): void {
+    if (this.#subject === undefined) return
     const { request, lookup } = this.#subject
-    this.#cause = causeOfPage(store.cache, request, lookup, this.place.remembered())
+    const { store } = this.place
+    this.#cause ??= causeOfPage(store.cache, request, lookup, this.place.remembered())
   }
 
   /** Only the first time counts. */
@@ -69,7 +77,8 @@ export class Telling {
     const key = () => store.keyOf(request, this.#subject?.lookup.headerList ?? [])
     const tally = routes.of(req, request.uri, store.alias)
     tally.count(outcome, reason)
-    const cause = reason === undefined ? this.#cause : this.#causeOf(reason)
+    if (outcome === 'stale' && this.#isHeard) this.#findCause()
+    const cause = reason === undefined || outcome === 'stale' ? this.#cause : this.#causeOf(reason)
     tally.missed(cause)
     this.handlerEnds()
     tally.ran(this.#handlerMs)

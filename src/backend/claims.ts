@@ -67,7 +67,8 @@ export class Claims {
     if (!this.#isClaim(claim)) return undefined
     // Others may have begun with the same one, and it takes them about as long. It must not lie there for
     // longer: where many things cannot be made, their claims would take the room of those that can.
-    const expiresAtMs = currentMs() + Math.max(LEAST_GIVEN_UP_MS, Math.min(2 * tookMs, CLAIM_MS))
+    const inMs = Math.ceil(Math.max(LEAST_GIVEN_UP_MS, Math.min(2 * tookMs, CLAIM_MS)))
+    const expiresAtMs = currentMs() + inMs
     const entry = { key, payload: claim, expiresAtMs, replacing: claim }
     return chain(this.#store.writeEntries([entry]), () => undefined)
   }

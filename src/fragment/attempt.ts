@@ -90,14 +90,7 @@ export class Attempt {
     const { fragment, begun, startedMs } = this
     const { refresh, lease } = this.lead
     const own = holes ?? outermostOf(this.parent)?.holes
-    return new Attempt(
-      fragment,
-      { ...begun, isInBackground: true },
-      undefined,
-      { refresh, lease },
-      startedMs,
-      own,
-    )
+    return new Attempt(fragment, begun, undefined, { refresh, lease }, startedMs, own)
   }
 
   /** Runs a body that ends before it returns. @throws What the body throws, after `fail`. */
@@ -349,7 +342,6 @@ export class Attempt {
   #end(outcome: FragmentOutcome, reason?: FragmentReason): void {
     this.#release()
     this.frame.end()
-    if (this.begun.isInBackground) return
     const cause = this.#cause
     publish(this.fragment, outcome, this.startedMs, this.#bodyMs, cause, reason)
     observer?.ended(this.fragment, this.frame, { outcome, reason, cause, bodyMs: this.#bodyMs })

@@ -39,8 +39,6 @@ export function toldFrom({ tally }: Fragment, startedMs: number): number {
 
 /** What the rendering of a fragment begins with. */
 export interface FragmentStart {
-  /** Its caller was given the old text, and nothing is reported of what follows. */
-  readonly isInBackground?: true
   /** Left out: nothing is stored. */
   readonly start?: Start | undefined
   /** Why it is not going to be stored, whatever comes of it. */

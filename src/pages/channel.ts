@@ -22,7 +22,7 @@ export interface ResponseMessage {
    * Why the response was not stored, why the cache was not used, or why the page is an expired one.
    */
   readonly reason?: Reason
-  /** For a `miss`: why there was no page. Absent if unknown. */
+  /** For a `miss`, and for a `stale` one: why there was no fresh page. Absent if unknown. */
   readonly cause?: MissCause
 }
 

@@ -311,8 +311,10 @@ export function explainResponse({
   readonly reason?: string | undefined
   readonly cause?: MissCause | undefined
 }): Explanation {
-  if (outcome !== 'miss' || cause === undefined) return explainReason(outcome, reason)
-  return { ...explainReason(outcome, cause.code), sentence: cause.text }
+  if (cause === undefined) return explainReason(outcome, reason)
+  if (outcome === 'miss') return { ...explainReason(outcome, cause.code), sentence: cause.text }
+  const told = explainReason(outcome, reason)
+  return outcome === 'stale' ? { ...told, sentence: `${told.sentence} ${cause.text}` } : told
 }
 
 /** All there are, for the help. */

@@ -2,7 +2,11 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { responseCache, type ResponseMessage } from '../../adapters/express/index.js'
+import {
+  responseCache,
+  type ResponseCacheOptions,
+  type ResponseMessage,
+} from '../../adapters/express/index.js'
 import {
   createCacheTable,
   DatabaseCache,
@@ -61,9 +65,9 @@ const all: typeof stores = [
   ],
 ]
 
-async function siteOn(cache: Cache, seconds = 60) {
+async function siteOn(cache: Cache, seconds = 60, options: ResponseCacheOptions<'default'> = {}) {
   const caches = createCaches({ default: cache })
-  const pages = responseCache(caches)
+  const pages = responseCache(caches, options)
   const app = express()
   app.get('/countries', pages.cachePage(seconds), (_req, res) => {
     dependOn(['countries'])
@@ -123,6 +127,20 @@ for (const [name, isThere, open] of all) {
           from: expect.stringContaining('pages/miss-cause.test.ts:') as string,
         },
         cacheStatus: expect.stringMatching(/; stored; detail=removed$/) as string,
+      })
+    })
+
+    it('is stale, and why', async () => {
+      const { caches, get } = await siteOn(open(), 60, { staleWhileRevalidate: 60 })
+      await get()
+      await caches.invalidateTags(['countries'], { soft: true })
+      await get()
+      // It is rendered again in the background.
+      await expect.poll(() => told.filter(({ outcome }) => outcome === 'miss')).toHaveLength(2)
+      expect(told.find(({ outcome }) => outcome === 'stale')?.cause).toMatchObject({
+        code: 'dropped',
+        tag: 'countries',
+        from: expect.stringContaining('pages/miss-cause.test.ts:') as string,
       })
     })
 
@@ -193,6 +211,15 @@ it('a page is missing since the store fails', async () => {
   await get()
   cache.failing = true
   expect(await get()).toMatchObject({ outcome: 'bypass', cause: { code: 'store-failed' } })
+})
+
+it('a stale page has expired', async () => {
+  const { get } = await siteOn(new LocMemCache(), 1, { staleWhileRevalidate: 60 })
+  await get()
+  await sleep(1100)
+  await get()
+  await expect.poll(() => told.filter(({ outcome }) => outcome === 'miss')).toHaveLength(2)
+  expect(told.find(({ outcome }) => outcome === 'stale')?.cause?.code).toBe('expired')
 })
 
 it('a request that no page was looked up for has no cause', async () => {

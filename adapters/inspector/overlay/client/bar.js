@@ -47,7 +47,7 @@ function makeBar(data, { setOutlines, showOf }) {
   add('Cache-Status', page.cacheStatus, true)
   const more = make('div', 'more', rows)
   more.id = 'more'
-  for (const sentence of new Set([page.sentence, page.cause?.text, page.remedy])) {
+  for (const sentence of [page.sentence, page.remedy]) {
     if (sentence !== undefined) more.append(make('p', 'note', sentence))
   }
   if (all.length > 0) more.append(makeTable(all, withRoom))
