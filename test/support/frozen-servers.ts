@@ -58,7 +58,11 @@ const starts: Readonly<Record<'redis' | 'memcached' | 'postgres' | 'mysql', Star
       new DatabaseCache({ location: 'frozen', database, options: { ...time, ...own } })
     await createCacheTable(open())
     // A connection that was given up while the server hung cannot say goodbye.
-    const close = () => database.promise().end().catch(() => undefined)
+    const close = () =>
+      database
+        .promise()
+        .end()
+        .catch(() => undefined)
     return { server, open, close }
   },
 }
