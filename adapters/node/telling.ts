@@ -6,7 +6,6 @@ import {
   type ResponseOutcome,
 } from '../../src/pages/channel.js'
 import { STORE_FAILED, type MissCause, type MissCode } from '../../src/observe/miss-cause.js'
-import { causeOfPage } from '../../src/pages/page-cause.js'
 import type { PageLookup, PageRequest } from '../../src/pages/page.js'
 import type { Reason } from '../../src/pages/reasons.js'
 import { isUnwatched } from '../../src/unwatched.js'
@@ -53,8 +52,7 @@ export class Telling {
   #findCause(): void {
     if (this.#subject === undefined) return
     const { request, lookup } = this.#subject
-    const { store } = this.place
-    this.#cause ??= causeOfPage(store.cache, request, lookup, this.place.remembered())
+    this.#cause ??= this.place.store.causeOf(request, lookup, this.place.remembered())
   }
 
   /** Only the first time counts. */
@@ -115,10 +113,16 @@ export class Telling {
 }
 
 /** Says why a page that is now stored was not there, unless `fwd` says as much. */
-function withCause(handling: Handling, cause: MissCause | undefined): Handling {
-  if (handling.hit || !handling.stored || handling.detail !== undefined) return handling
-  if (cause === undefined || SAID.get(cause.code)?.includes(handling.forward) === true)
-    return handling
+function withCause(given: Handling, cause: MissCause | undefined): Handling {
+  if (given.hit || cause === undefined) return given
+  const isOfVariant = cause.code === 'other-variant' && given.forward === 'uri-miss'
+  const handling = isOfVariant ? ({ ...given, forward: 'vary-miss' } as const) : given
+  if (!handling.stored || handling.detail !== undefined) return handling
+  // Names of tags and places in the code are not for strangers.
+  if (process.env['NODE_ENV'] === 'development') {
+    return { ...handling, detail: `${cause.code}: ${cause.text}` }
+  }
+  if (SAID.get(cause.code)?.includes(handling.forward) === true) return handling
   return { ...handling, detail: cause.code }
 }
 

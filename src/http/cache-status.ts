@@ -17,7 +17,7 @@ export type Handling =
       readonly collapsed?: boolean
       /** The response is stored, as far as its headers tell. */
       readonly stored: boolean
-      /** Why not; a token. */
+      /** Why not, or why nothing was there: a token, or a text for people. */
       readonly detail?: string | undefined
     }
 
@@ -40,5 +40,12 @@ export function formatCacheStatus(handling: Handling): string {
     if (collapsed) member += '; collapsed'
     if (detail === forward) return member
   }
-  return detail === undefined ? member : `${member}; detail=${detail}`
+  return detail === undefined ? member : `${member}; detail=${itemOf(detail)}`
+}
+
+/** @see RFC 9651 §3.3.3 and §3.3.4 */
+function itemOf(text: string): string {
+  if (/^[A-Za-z*][\w!#$%&'*+\-.^`|~:/]*$/.test(text)) return text
+  const printable = text.replaceAll(/[^\x20-\x7E]/g, '?')
+  return `"${printable.replaceAll(/["\\]/g, '\\$&')}"`
 }

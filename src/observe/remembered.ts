@@ -27,7 +27,7 @@ export interface Subject {
   readonly key: string
   /** The fragment's name, the page's URL, or the key of a value. */
   readonly name: string
-  /** What tells it from others of its name: vary-on values, or the request headers that a page varies on. */
+  /** What tells it from others of its name: vary-on values, or of a page a {@link variantPart} for each. */
   readonly variant: readonly string[]
   readonly template?: string | undefined
   /** Where its tag begins in the template, counted from 1. */
@@ -36,6 +36,11 @@ export interface Subject {
   readonly route?: string | undefined
   /** Milliseconds since the epoch, `null`: never; where the store does not know it, as of a page. */
   readonly freshUntilMs?: number | null | undefined
+}
+
+/** What a page varies on. @param value - Not shown to anybody. */
+export function variantPart(name: string, value: string): string {
+  return `${name}\n${value}`
 }
 
 /** What a look-up found that is of no use any more: who ended it is not known. */
@@ -179,7 +184,8 @@ export class RememberedEntries {
    * Why something is missing.
    *
    * @param lost - What lies there, where the look-up said so.
-   * @param isSure - `false`: under which key it would lie is not known, so that the last of its name counts.
+   * @param isSure - `false`: under which key it would lie is not known, so that the last counts that has all parts of
+   *   its variant that are known.
    * @param siblings - What is remembered of other caches of the site.
    */
   causeOf(
@@ -191,7 +197,9 @@ export class RememberedEntries {
   ): MissCause {
     const nowMs = currentMs()
     const others = this.#lastOf(subject)
-    const own = this.#entries.peek(storedKey) ?? (isSure ? undefined : others.at(-1))
+    const hasAllParts = (one: Remembered) =>
+      subject.variant.every((part) => one.subject.variant.includes(part))
+    const own = this.#entries.peek(storedKey) ?? (isSure ? undefined : others.findLast(hasAllParts))
     if (lost === 'unusable') return UNUSABLE
     if (lost !== undefined) {
       if ('expiredAtMs' in lost) {
@@ -295,28 +303,53 @@ function differenceFrom(
   others: readonly Remembered[],
   { kind, variant }: Pick<Subject, 'kind' | 'variant'>,
 ): string | undefined {
-  let nearest: readonly number[] | undefined
-  let there: readonly string[] = []
+  const describe = kind === 'page' ? differingParts : differingValues
+  let nearest: Difference | undefined
   for (const { subject } of others) {
-    const length = Math.max(variant.length, subject.variant.length)
-    const places = Array.from({ length }, (_, i) => i)
-    const differing = places.filter((i) => variant[i] !== subject.variant[i])
-    if (nearest !== undefined && nearest.length <= differing.length) continue
-    nearest = differing
-    there = subject.variant
+    const difference = describe(variant, subject.variant)
+    if (nearest === undefined || difference.count < nearest.count) nearest = difference
   }
-  if (nearest === undefined) return undefined
-  if (kind === 'page') {
-    // Names alone: readers of logs do not get what visitors send.
-    const headers =
-      variant.length === 0 ? '' : `a header that it varies on (${variant.join(', ')}), `
-    return `${headers}the language, the time zone or the method differs`
+  return nearest?.text()
+}
+
+interface Difference {
+  readonly count: number
+  readonly text: () => string
+}
+
+/** In which vary-on values fragments differ. */
+function differingValues(is: readonly string[], was: readonly string[]): Difference {
+  const places = Array.from({ length: Math.max(is.length, was.length) }, (_, i) => i)
+  const differing = places.filter((i) => is[i] !== was[i])
+  const text = () => {
+    const [at] = differing
+    if (at === undefined) return 'its tag or its template differs'
+    const more = differing.length > 1 ? `, and ${differing.length - 1} more` : ''
+    const [one, other] = shownApart(is[at], was[at])
+    return `vary-on value ${at + 1} is ${one} and was ${other}${more}`
   }
-  const [at] = nearest
-  if (at === undefined) return 'its tag or its template differs'
-  const more = nearest.length > 1 ? `, and ${nearest.length - 1} more` : ''
-  const [is, was] = shownApart(variant[at], there[at])
-  return `vary-on value ${at + 1} is ${is} and was ${was}${more}`
+  return { count: differing.length, text }
+}
+
+/** In which of their parts pages differ. Names alone: readers of logs do not get what visitors send. */
+function differingParts(is: readonly string[], was: readonly string[]): Difference {
+  const own = new Map(is.map(partOf))
+  const other = new Map(was.map(partOf))
+  const names = [...new Set([...own.keys(), ...other.keys()])]
+  const differing = names.filter((name) => own.get(name) !== other.get(name))
+  // What only one of them is known to vary on may be the same.
+  const known = differing.filter((name) => own.has(name) && other.has(name))
+  const text = () => {
+    const told = known.length > 0 ? known : differing
+    if (told.length === 0) return 'its key differs'
+    return `${told.join(' and ')} ${told.length === 1 ? 'differs' : 'differ'}`
+  }
+  return { count: differing.length, text }
+}
+
+function partOf(part: string): [name: string, value: string] {
+  const end = part.indexOf('\n')
+  return [part.slice(0, end), part.slice(end)]
 }
 
 /** Two texts for people, long ones from shortly before they differ. */

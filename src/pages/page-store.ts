@@ -13,7 +13,9 @@ import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
 import { fitnessOf } from '../making/fitness.js'
 import type { WriteOutcome } from '../backend/store.js'
+import type { MissCause } from '../observe/miss-cause.js'
 import type { UnstoredReason } from '../observe/reasons.js'
+import type { RememberedEntries } from '../observe/remembered.js'
 import { generationKey, variantHash, variantKey } from '../http/page-key.js'
 import {
   decodeGeneration,
@@ -50,7 +52,7 @@ import { newTagVersion, NO_VERSIONS } from '../tags.js'
 import { isExpired } from '../timeout.js'
 import { answeredInTime, orFail, unlessFailed } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
-import { pageSubject } from './page-cause.js'
+import { causeOfPage, pageSubject } from './page-cause.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
 import {
   AUTHORIZATION,
@@ -120,6 +122,25 @@ export class PageStore {
   /** Whether a page that was just stored is the one a request would be given. */
   answers(page: StoredResponse, request: PageRequest): boolean {
     return this.#reader.answers(page, request)
+  }
+
+  /**
+   * Why a request was not answered with a page.
+   *
+   * @param siblings - What is remembered of the caches of the site.
+   * @returns `undefined`: there is a fresh one.
+   */
+  causeOf(
+    request: PageRequest,
+    lookup: PageLookup,
+    siblings: Iterable<RememberedEntries>,
+  ): MissCause | undefined {
+    const routed = withRouted(lookup.headerList, request)
+    // As the first of its candidates is.
+    const keyedBy = isAuthorized(request) ? growHeaderList(routed, AUTHORIZATION) : routed
+    const values = this.#reader.valuesOf(keyedBy, request.headers)
+    const subject = pageSubject(request, lookup.key, keyedBy, values)
+    return causeOfPage(this.cache, subject, lookup, siblings)
   }
 
   /**
@@ -315,7 +336,12 @@ export class PageStore {
     if (isDropped()) return { outcome: 'invalidated' }
     const outcomes = await cache.tryStore(
       writes.map((write) => write.key),
-      toRequests(writes, (key) => cache.checkedKey(key), tags, pageSubject(request, key, page)),
+      toRequests(
+        writes,
+        (key) => cache.checkedKey(key),
+        tags,
+        pageSubject(request, key, keyedBy, values, page),
+      ),
     )
     const refusal = whyNotAll(outcomes)
     if (refusal !== undefined) {

@@ -174,6 +174,10 @@ describe('Cache-Status (RFC 9211)', () => {
       { hit: false, forward: 'vary-miss', stored: false, detail: 'set-cookie' },
       'fragcache; fwd=vary-miss; detail=set-cookie',
     ],
+    [
+      { hit: false, forward: 'uri-miss', stored: true, detail: 'a "tag", ein Schlüssel \\' },
+      'fragcache; fwd=uri-miss; stored; detail="a \\"tag\\", ein Schl?ssel \\\\"',
+    ],
   ] as const)('%j is %s', (handling, expected) => {
     expect(formatCacheStatus(handling)).toBe(expected)
   })

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   responseCache,
   type ResponseCacheOptions,
@@ -150,7 +150,7 @@ for (const [name, isThere, open] of all) {
       const { cause, cacheStatus } = await get({ 'X-Size': 'secret-large' })
       expect(cause).toEqual({
         code: 'other-variant',
-        text: 'Another variant is stored: a header that it varies on (x-size), the language, the time zone or the method differs.',
+        text: 'Another variant is stored: the request header x-size differs.',
       })
       expect(JSON.stringify(cause)).not.toContain('secret')
       expect(cacheStatus).toBe('fragcache; fwd=vary-miss; stored')
@@ -173,6 +173,51 @@ it.each<[string, () => Cache]>([
     cause: { code: 'evicted' },
     cacheStatus: expect.stringMatching(/; stored; detail=evicted$/) as string,
   })
+})
+
+it.each([
+  [{ 'X-Size': 'small' }, { 'X-Size': 'large' }, 'the request header x-size differs'],
+  [{ 'X-Language': 'de' }, { 'X-Language': 'fr' }, 'the language differs'],
+  [
+    { 'X-Language': 'de', 'X-Size': 'small' },
+    { 'X-Language': 'fr', 'X-Size': 'large' },
+    'the language differs',
+  ],
+  [{}, { Authorization: 'Basic Ym9iOnNlY3JldA==' }, 'the request header authorization differs'],
+])('a page for %j is stored, and one for %j is not', async (one, other, difference) => {
+  const { get } = await siteOn(new LocMemCache(), 60, {
+    language: ({ headers }) => headers['x-language']?.toString() ?? 'en',
+  })
+  await get(one)
+  await get({ ...one, 'X-Size': 'far from it', 'X-Language': 'it' })
+  expect(await get(other)).toMatchObject({
+    cacheStatus: 'fragcache; fwd=vary-miss; stored',
+    cause: { code: 'other-variant', text: `Another variant is stored: ${difference}.` },
+  })
+})
+
+it('Cache-Status has the whole sentence in development, and nothing but the code elsewhere', async () => {
+  const { caches, get } = await siteOn(new LocMemCache())
+  await get()
+  try {
+    for (const [environment, detail] of [
+      ['production', 'dropped'],
+      ['', 'dropped'],
+      [
+        'development',
+        /^"dropped: It depends on the tag \\"countries\\", which was invalidated less than a second ago, from test\/pages\/miss-cause\.test\.ts:\d+\."$/,
+      ],
+    ] as const) {
+      vi.stubEnv('NODE_ENV', environment)
+      await caches.invalidateTags(['countries'])
+      const { cacheStatus } = await get()
+      const said = cacheStatus?.replace('fragcache; fwd=vary-miss; stored; detail=', '')
+      if (typeof detail === 'string') expect(said).toBe(detail)
+      else expect(said).toMatch(detail)
+    }
+  } finally {
+    vi.unstubAllEnvs()
+  }
 })
 
 it('every variant of a URL that was invalidated was removed', async () => {
