@@ -59,11 +59,11 @@ export function init(
   const kept: string[] = []
   for (const [name, text] of files) (write(name, text) ? written : kept).push(name)
   const names = engine === undefined ? 'pages' : 'pages, setUpCache'
-  const usesImport = isTyped || isModule
+  const importing = `import { ${names} } from '${asImported(setup)}'`
   const add = [
-    usesImport
-      ? `import { ${names} } from '${asImported(setup)}'`
-      : `const { ${names} } = require('${asImported(setup)}')`,
+    isTyped || isModule
+      ? importing
+      : `const { ${names} } = require('${asImported(setup)}') // in an .mjs file: ${importing}`,
     ...(engine === undefined ? [] : [engine.use]),
     "app.get('/', pages.cachePage(60), (req, res) => res.render('index'))",
   ]

@@ -220,6 +220,7 @@ describe('fragcache init', () => {
     expect(code).toBe(0)
     expect(out).toContain('Install:\n  npm install fragcache\n')
     expect(out).toContain("const { pages } = require('./fragcache.setup.mjs')")
+    expect(out).toContain("// in an .mjs file: import { pages } from './fragcache.setup.mjs'")
     expect(out).toContain('No template engine was found in package.json')
     const check = "import('./fragcache.setup.mjs').then((found) => console.log(Object.keys(found)))"
     expect(await run(process.execPath, ['--eval', check], app)).toMatchObject({
