@@ -270,13 +270,13 @@ export abstract class Cache {
    */
   getOrSet<T = unknown>(
     key: string,
-    producer: (context: ProducerContext) => T | Promise<T>,
+    valueOrProducer: (context: ProducerContext) => T | Promise<T>,
     options?: GetOrSetOptions,
   ): Promise<T>
   // Where the type of `old` is named, as in `getOrSet<Row>(…)`. It cannot be inferred from what the producer returns.
   getOrSet<T>(
     key: string,
-    producer: (context: ProducerContext<T>) => T | Promise<T>,
+    valueOrProducer: (context: ProducerContext<T>) => T | Promise<T>,
     options?: GetOrSetOptions,
   ): Promise<T>
   getOrSet<T = unknown>(
