@@ -1,3 +1,4 @@
+import { withinLimit } from '../../time-limit.js'
 import {
   withoutArguments,
   type Argument,
@@ -6,7 +7,6 @@ import {
   type Reply,
 } from './client.js'
 import type { Gate } from './gate.js'
-import { withinLimit } from '../../time-limit.js'
 
 /** Most keys of one MGET: the server does nothing else while it answers one. */
 const MAX_KEYS = 1000

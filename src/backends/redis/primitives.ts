@@ -294,8 +294,10 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   get starting(): Promise<void> | undefined {
-    const links = [this.#leader, ...this.#replicas]
-    return links.find(({ starting }) => starting !== undefined)?.starting
+    let { starting } = this.#leader
+    // Asked with every call.
+    for (const replica of this.#replicas) starting ??= replica.starting
+    return starting
   }
 
   get readsMayLag(): boolean {
