@@ -2,11 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
-import {
-  createCacheTable,
-  DatabaseCache,
-  type DatabaseConnection,
-} from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
 import { RedisCache } from '../../src/backends/redis.js'
@@ -14,53 +9,19 @@ import { dependOn, createCaches, FragmentCache, LocMemCache, type Cache } from '
 import { noteRead } from '../../src/fragment/guard.js'
 import { renderDeferred } from '../../src/fragment/deferred.js'
 import { explainFragment, type FragmentReason } from '../../src/observe/reasons.js'
-import { newTable, type OpenDatabase } from '../support/databases.js'
 import { Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
 import { freezableServers } from '../support/frozen-servers.js'
-import { sharedServer } from '../support/servers.js'
 import { startMemcached } from '../support/servers/memcached.js'
 import { startRedis } from '../support/servers/redis.js'
-import { sqlDatabases } from '../support/sql-databases.js'
-import { openCaches } from '../testing/stores.js'
+import { everyStore } from '../testing/every-store.js'
 import { HoleEngine } from './hole-engine.js'
 import { fragmentsTold } from './told.js'
 
 const { messages } = fragmentsTold()
 const last = () => messages.at(-1)
 
-const { stores, open: opened } = openCaches('fragment-reasons')
-const memcached = await sharedServer('memcached')
-let number = 0
-/** Each cache has entries of its own. */
-const settings = () => ({ keyPrefix: `fragment-reasons-${process.pid}-${number++}` })
-
-const connections = sqlDatabases.map(([name, open]) => [name, open?.()] as const)
-const location = newTable()
-const onDatabase = (database: DatabaseConnection) =>
-  opened(new DatabaseCache({ location, database, ...settings() }))
-beforeAll(async () => {
-  for (const [, one] of connections) if (one) await createCacheTable(onDatabase(one.database))
-})
-afterAll(async () => {
-  for (const [, one] of connections) {
-    await one?.ask(`DROP TABLE ${location}`)
-    await one?.end()
-  }
-})
-
-const all: typeof stores = [
-  ...stores,
-  ...connections.map(
-    ([name, one]) =>
-      [name, one !== undefined, () => onDatabase((one as OpenDatabase).database)] as const,
-  ),
-  [
-    'Memcached',
-    memcached !== undefined,
-    () => new MemcachedCache({ location: memcached?.url ?? '', ...settings() }),
-  ],
-]
+const { all, settings, memcached } = await everyStore('fragment-reasons')
 
 function fragmentsOn(cache: Cache) {
   const caches = createCaches({ default: cache })

@@ -1,27 +1,18 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   responseCache,
   type ResponseCacheOptions,
   type ResponseMessage,
 } from '../../adapters/express/index.js'
-import {
-  createCacheTable,
-  DatabaseCache,
-  type DatabaseConnection,
-} from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
-import { MemcachedCache } from '../../src/backends/memcached.js'
 import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
-import { newTable, type OpenDatabase } from '../support/databases.js'
 import { Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
-import { sharedServer } from '../support/servers.js'
-import { sqlDatabases } from '../support/sql-databases.js'
-import { openCaches } from '../testing/stores.js'
+import { everyStore } from '../testing/every-store.js'
 
 const told: ResponseMessage[] = []
 const onMessage = (message: unknown) => void told.push(message as ResponseMessage)
@@ -31,39 +22,7 @@ beforeEach(() => {
 })
 afterEach(() => unsubscribe('fragcache:response', onMessage))
 
-const { stores, open: opened } = openCaches('page-causes')
-const memcached = await sharedServer('memcached')
-let number = 0
-/** Each cache has entries of its own. */
-const settings = () => ({ keyPrefix: `page-causes-${process.pid}-${number++}` })
-
-const connections = sqlDatabases.map(([name, open]) => [name, open?.()] as const)
-const location = newTable()
-const onDatabase = (database: DatabaseConnection, options = {}) =>
-  opened(new DatabaseCache({ location, database, options, ...settings() }))
-beforeAll(async () => {
-  for (const [, one] of connections) if (one) await createCacheTable(onDatabase(one.database))
-})
-afterAll(async () => {
-  for (const [, one] of connections) {
-    await one?.ask(`DROP TABLE ${location}`)
-    await one?.end()
-  }
-})
-
-const all: typeof stores = [
-  ...stores,
-  ...connections.map(
-    ([name, one]) =>
-      [name, one !== undefined, () => onDatabase((one as OpenDatabase).database)] as const,
-  ),
-  [
-    'Memcached',
-    memcached !== undefined,
-    // Nothing clears it: others use the server.
-    () => new MemcachedCache({ location: memcached?.url ?? '', ...settings() }),
-  ],
-]
+const { all, connections, onDatabase } = await everyStore('page-causes')
 
 async function siteOn(cache: Cache, seconds = 60, options: ResponseCacheOptions<'default'> = {}) {
   const caches = createCaches({ default: cache })
