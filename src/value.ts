@@ -168,8 +168,9 @@ export function isPlainArray(value: readonly unknown[]): boolean {
 export function isPlainObject(value: object): value is Record<string, unknown> {
   const prototype = Object.getPrototypeOf(value) as object | null
   if (prototype === null) return true
-  // By its own property: in another realm it is another prototype.
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
+  if (Object.getPrototypeOf(prototype) !== null) return false
+  // By its own property: in another realm it is another prototype. An empty one adds nothing to an object.
+  return Object.hasOwn(prototype, 'isPrototypeOf') || Reflect.ownKeys(prototype).length === 0
 }
 
 function isCloneable(value: object): boolean {

@@ -201,9 +201,9 @@ export class VisitorWatch {
     if (this.#isForPage) this.#hasCopiedHeaders = true
   }
 
-  #read(name: string | symbol): void {
+  #read(name: string): void {
     if (name === 'cookie') this.#note()
-    else if (typeof name === 'string' && name.startsWith('x-forwarded-')) {
+    else if (name.startsWith('x-forwarded-')) {
       this.#hasOtherOrigin ||= this.#isElsewhere()
     }
   }
@@ -211,40 +211,17 @@ export class VisitorWatch {
   /**
    * Watches the object `req.headers`; to be called again when the request was given another one.
    *
-   * @remarks Not by a proxy, which can be neither cloned nor sent to a worker. Fields that are there become
-   *   accessors; a read of one that is missing is noticed by a proxy in the prototype chain. Once each field
-   *   was read, a copy was probably taken. Not noticed are `Object.hasOwn` and listing the names.
+   * @remarks Once each field was read, a copy was probably taken.
    */
   watchHeaders(): void {
     const { headers } = this.req
     if (!Object.isExtensible(headers)) return this.#note()
     const unread = new Set(Object.keys(headers))
-    for (const name of unread) {
-      const before = Object.getOwnPropertyDescriptor(headers, name)
-      if (before?.configurable !== true) continue
-      watchReads(headers, name, before, () => {
-        this.#read(name)
-        if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#noteCopy()
-      })
-    }
-    const prototype = Object.getPrototypeOf(headers) as object | null
-    Object.setPrototypeOf(headers, this.#prototypeOver(prototype, headers))
-    watchObject(headers)
-  }
-
-  #prototypeOver(prototype: object | null, headers: object): object {
-    return new Proxy(prototype ?? (Object.create(null) as object), {
-      get: (target, name, receiver) => {
-        // For printing, a plain copy with values.
-        if (name === inspect.custom) return () => ({ ...headers })
-        this.#read(name)
-        return Reflect.get(target, name, receiver) as unknown
-      },
-      has: (target, name) => {
-        this.#read(name)
-        return Reflect.has(target, name)
-      },
+    watchFields(headers, (name) => {
+      this.#read(name)
+      if (!isUnnoticed() && unread.delete(name) && isGone(unread, headers)) this.#noteCopy()
     })
+    watchObject(headers)
   }
 
   #watchProperty(name: (typeof COOKIES)[number]): void {
@@ -253,7 +230,54 @@ export class VisitorWatch {
     const own = Object.getOwnPropertyDescriptor(req, name)
     if (own?.configurable === false) return this.#note()
     watchReads(req, name, own ?? inheritedDescriptor(req, name), () => this.#note())
+    // A layer in front may have put the same object elsewhere, such as in `res.locals`.
+    const parsed: unknown = own?.value
+    if (!isRecord(parsed)) return
+    if (!Object.isExtensible(parsed)) return this.#note()
+    watchFields(parsed, () => this.#note())
   }
+}
+
+/** Whether a value is an object without a class. */
+function isRecord(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
+/**
+ * Watches what is read of an object without a class.
+ *
+ * @remarks Fields that are there become accessors; a read of one that is missing is noticed by a proxy in the
+ *   prototype chain. The object itself is not replaced by a proxy, which can be neither cloned nor sent to a worker. Not
+ *   noticed are `Object.hasOwn` and listing the names.
+ */
+function watchFields(object: object, onRead: (name: string) => void): void {
+  for (const name of Object.keys(object)) {
+    const before = Object.getOwnPropertyDescriptor(object, name)
+    if (before?.configurable === true) watchReads(object, name, before, () => onRead(name))
+  }
+  Object.setPrototypeOf(object, prototypeOver(object, onRead))
+}
+
+function prototypeOver(object: object, onRead: (name: string) => void): object {
+  const prototype = Object.getPrototypeOf(object) as object | null
+  const note = (name: string | symbol) => {
+    if (typeof name === 'string') onRead(name)
+  }
+  return new Proxy(prototype ?? (Object.create(null) as object), {
+    get: (target, name, receiver) => {
+      // For printing, a copy with values.
+      if (name === inspect.custom)
+        return () => Object.assign(Object.create(prototype) as object, object)
+      note(name)
+      return Reflect.get(target, name, receiver) as unknown
+    },
+    has: (target, name) => {
+      note(name)
+      return Reflect.has(target, name)
+    },
+  })
 }
 
 /** Replaces a property with an accessor, which otherwise does what the property did. */

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { request, type IncomingMessage, type RequestListener } from 'node:http'
@@ -14,8 +15,9 @@ import { registerCache } from 'fragcache/nunjucks'
 import nunjucks from 'nunjucks'
 import onHeaders from 'on-headers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isPlainObject } from '../../src/value.js'
 import { watchOutcomes } from '../support/cached-site.js'
-import { compression, eventually, oneExpress, Site } from '../support/express.js'
+import { compression, cookieParser, eventually, oneExpress, Site } from '../support/express.js'
 
 const ANN = { headers: { Cookie: 'user=ann' } }
 const BEN = { headers: { Cookie: 'user=ben' } }
@@ -23,6 +25,12 @@ const BEN = { headers: { Cookie: 'user=ben' } }
 const newCaches = () => createCaches({ default: new LocMemCache(), special: new LocMemCache() })
 const newPages = (options?: ResponseCacheOptions) => responseCache<string>(newCaches(), options)
 const userOf = (req: Request) => /user=(\w+)/.exec(req.headers.cookie ?? '')?.[1] ?? 'nobody'
+/** As cookie-parser reads it. */
+function signed(text: string): string {
+  const signature = createHmac('sha256', 'secret').update(text).digest('base64')
+  return encodeURIComponent(`s:${text}.${signature.replace(/=+$/, '')}`)
+}
+
 const greet: RequestHandler = (req, res) => void res.send(`for ${userOf(req)}`)
 
 let folder: string
@@ -422,6 +430,43 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     }
   })
 
+  it.each([
+    ['that is there', cookieParser(), ANN],
+    ['that is missing', cookieParser(), { headers: { Cookie: 'theme=dark' } }],
+    ['that is signed', cookieParser('secret'), { headers: { Cookie: `user=${signed('ann')}` } }],
+    [
+      'of a frozen object',
+      ((req, _res, next) => {
+        req.cookies = Object.freeze({ user: req.get('Cookie')?.slice('user='.length) })
+        next()
+      }) as RequestHandler,
+      ANN,
+    ],
+  ])(
+    'is seen where a layer in front has put what it parsed elsewhere: %s',
+    async (what, parse, first) => {
+      const site = await opened(
+        parse,
+        (req, res, next) => {
+          res.locals['cookies'] = what === 'that is signed' ? req.signedCookies : req.cookies
+          next()
+        },
+        newPages().cacheSite(),
+        (_req, res) => {
+          const { user = 'nobody' } = res.locals['cookies'] as { user?: string }
+          res.send(`for ${user}`)
+        },
+      )
+      const second = what === 'that is signed' ? `user=${signed('ben')}` : 'user=ben'
+      const expected = what === 'that is missing' ? 'for nobody' : 'for ann'
+      for (let round = 0; round < 2; round++) {
+        expect((await site.get('/p', first)).text).toBe(expected)
+        expect((await site.get('/p')).text).toBe('for nobody')
+        expect((await site.get('/p', { headers: { Cookie: second } })).text).toBe('for ben')
+      }
+    },
+  )
+
   it('is seen where a layer in front had Node make headersDistinct', async () => {
     const site = await opened(
       (req, _res, next) => {
@@ -550,6 +595,16 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
         (req, _res, next) => (Object.freeze(req.headers), next()),
       )
     })
+
+    it.each<[string, (req: Request) => unknown]>([
+      ['structuredClone', (req) => structuredClone(req.cookies as object)],
+      ['inspect', (req) => inspect(req.cookies)],
+      ['JSON', (req) => req.cookies as unknown],
+      ['keys', (req) => Object.entries(req.cookies as object)],
+      ['missing', (req) => [(req.cookies as { a?: string }).a, 'a' in (req.cookies as object)]],
+      ['writing', (req) => Object.assign(req.cookies as object, { user: 'ben', a: '1' })],
+      ['a value of the cache', (req) => isPlainObject(req.cookies as object)],
+    ])('req.cookies, %s', async (_name, see) => compared(see, cookieParser()))
 
     const cookies = () => new Map([['a', '1']])
     it.each<[string, (req: Request) => void]>([

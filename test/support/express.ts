@@ -27,7 +27,7 @@ type Middleware = express5.RequestHandler
 export const compression = require('compression') as (options?: object) => Middleware
 export const session = require('express-session') as (options: object) => Middleware
 export const cookieSession = require('cookie-session') as (options: object) => Middleware
-export const cookieParser = require('cookie-parser') as () => Middleware
+export const cookieParser = require('cookie-parser') as (secret?: string) => Middleware
 export const methodOverride = require('method-override') as (
   getter: string,
   options?: object,
