@@ -54,6 +54,9 @@ const BLIND = new Set([
   'serverStats',
 ])
 
+/** Operations that store something: after one of them it is known that the store takes what it is given. */
+const STORES = new Set(['set', 'setMany', 'add', 'incr', 'decr', 'invalidateTags'])
+
 /** What the store has to be told before anything is read from it. */
 export interface Debt {
   /** @throws It could not be told. */
@@ -74,6 +77,8 @@ export class Guard {
   readonly #debts = new Set<Debt>()
   #failures = 0
   #recoveries = 0
+  /** A disk that is full or read-only goes on answering reads: they do not end the outage that a write began. */
+  #lastsUntilStored = false
   #isClosed = false
 
   /** @param timeLimitMs - `undefined`: the store is no server. */
@@ -101,7 +106,8 @@ export class Guard {
     const recoveriesBefore = this.#recoveries
     const succeeded = (value: T) => {
       // What was asked before the last failure says nothing of the time since.
-      if (this.#failures === failuresBefore && !isOfCopies) {
+      const tells = !isOfCopies && (!this.#lastsUntilStored || STORES.has(operation))
+      if (this.#failures === failuresBefore && tells) {
         this.#reportSuccess()
         circuit?.succeeded()
       }
@@ -205,6 +211,10 @@ export class Guard {
     }
     if (isLeftOver) return failure
     this.#failures++
+    // A server that does not take what it is given says so, and that is no outage.
+    if (this.outage === undefined) {
+      this.#lastsUntilStored = this.#circuit === undefined && !READS.has(operation)
+    }
     this.#outages.failed(alias, backend, failure)
     if (!this.#isClosed) this.#circuit?.failed(error)
     return failure
@@ -232,6 +242,7 @@ export class Guard {
 
   #reportSuccess(): void {
     if (this.#outages.lasting !== undefined) this.#recoveries++
+    this.#lastsUntilStored = false
     this.#outages.succeeded(this.#of.alias, this.#of.backendName)
   }
 }

@@ -213,6 +213,31 @@ describe('fragcache:outage', () => {
     expect(messages[1]).toHaveProperty('until')
   })
 
+  it('tells of a store that answers and takes nothing, such as a full disk, once until it stores again', async () => {
+    let isFull = true
+    class Disk extends AsyncTestCache {
+      override async writeEntries(entries: Parameters<AsyncTestCache['writeEntries']>[0]) {
+        if (isFull) throw new Error('the disk is full')
+        return super.writeEntries(entries)
+      }
+    }
+    const caches = createCaches({ default: new Disk() })
+    const fragments = new FragmentCache(caches)
+    const messages = listen<OutageMessage>('fragcache:outage')
+    for (let i = 0; i < 5; i++) {
+      await fragments.render({ name: 'box', timeout: 60 }, () => 'text')
+      await caches.default.getOrSet('k', () => 1)
+      await caches.default.get('k')
+      await caches.default.has('k')
+    }
+    expect(messages).toHaveLength(1)
+    expect(process.emitWarning).toHaveBeenCalledOnce()
+    isFull = false
+    await caches.default.set('k', 1)
+    expect(messages).toHaveLength(2)
+    expect(messages[1]).toHaveProperty('until')
+  })
+
   it('says nothing of calls that were made wrongly', async () => {
     const cache = new AsyncTestCache()
     cache.maxPayloadBytes = 20
