@@ -1,5 +1,6 @@
 import { ownCopyOf } from './backend/complete-store.js'
-import type { Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries.js'
+import type { CacheCore } from './backend/core.js'
+import type { Beginning, Hit, Lookup, LookupOptions, StoreRequest } from './backend/entries.js'
 import { currentMs } from './current-time.js'
 import { ProducerTimeoutError } from './errors.js'
 import { findOrMake, type Seeker } from './making/find.js'
@@ -49,6 +50,8 @@ export interface ValueAccess {
     wanted: Wanted,
     options: Pick<LookupOptions, 'stale' | 'isCurrent'>,
   ) => MaybePromise<Lookup | undefined>
+  /** As {@link CacheCore.begin}. `undefined`: the store failed. */
+  readonly begin: (...about: Parameters<CacheCore['begin']>) => MaybePromise<Beginning | undefined>
   /** The deadline of what is stored now. */
   readonly deadline: (timeout: Timeout | undefined) => Deadline
   /** Writes what was made, if what was found when it began still lies there. */
@@ -104,7 +107,13 @@ export class GetOrSet {
     found: Lookup | undefined,
     lead: Lead<unknown>,
   ): Promise<Got> {
-    const start = await this.#begin(wanted, found)
+    let start
+    try {
+      start = await this.#begin(wanted, found)
+    } catch (error) {
+      await lead.lease?.release()
+      throw error
+    }
     const making = this.#making(wanted, parent, lead.flight, start, lead)
     const production = new Production(making.frame, wanted.timeout, () =>
       ownCopyOf(wanted.cache.store, lead.old?.value),
@@ -172,7 +181,7 @@ export class GetOrSet {
   }
 
   async #begin(
-    { cache, storedKey, tags, timeout, mayDecide }: Wanted,
+    { storedKey, tags, timeout, mayDecide }: Wanted,
     found: Lookup | undefined,
   ): Promise<Start | undefined> {
     if (found === undefined) return undefined
@@ -180,7 +189,7 @@ export class GetOrSet {
     // What is not going to be kept claims nothing; a producer may decide for longer.
     const mayBeKept = deadline === null || deadline > 0 || mayDecide
     const keys = mayBeKept ? [storedKey] : []
-    const beginning = await cache.tryBegin(keys, found, tags)
+    const beginning = await this.#access.begin(keys, found, tags)
     const versions = beginning?.versions
     return versions === undefined ? undefined : { versions, claim: beginning?.claims[0] }
   }

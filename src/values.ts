@@ -326,6 +326,7 @@ function accessOf(core: CacheCore, strict: boolean): ValueAccess {
         calls.run<Lookup | undefined>('getOrSet', [key], lookup, undefined, ALL_OF_LOOKUP),
       )
     },
+    begin: (keys, found, tags) => attempt(undefined, () => core.begin(keys, found, tags)),
     deadline: (timeout) => deadlineOf(core, { timeout }),
     keep: async ({ key }, request, operation) => {
       const subject = request.tags === undefined ? undefined : valueSubject(key)

@@ -216,19 +216,25 @@ export class CacheCore {
    * Claims the keys of what is about to be made, and begins the counters of its tags.
    *
    * @param found - By the look-up before it.
-   * @returns `undefined`: the store failed; nothing can be kept.
+   * @throws CacheBackendError: the store failed; nothing can be kept.
    * @see Entries.begin
    */
-  tryBegin(
+  begin(
     storedKeys: readonly string[],
     { lying, seen, withClock = false }: Pick<Lookup, 'lying' | 'seen' | 'withClock'>,
     tags: readonly string[],
-  ): MaybePromise<Beginning | undefined> {
+  ): MaybePromise<Beginning> {
     const wanted = new Map(tags.map((tag) => [tag, seen.get(tag)]))
     // What it did not ask for it did not find missing.
     const isWhole = withClock && tags.every((tag) => seen.has(tag))
-    const begin = () => withinLimit(this.entries.begin(storedKeys, lying, wanted, isWhole))
-    return orUndefined(() => this.guard.run('set', begin))
+    return this.guard.run('set', () =>
+      withinLimit(this.entries.begin(storedKeys, lying, wanted, isWhole)),
+    )
+  }
+
+  /** As {@link begin}. @returns `undefined`: the store failed. */
+  tryBegin(...about: Parameters<CacheCore['begin']>): MaybePromise<Beginning | undefined> {
+    return orUndefined(() => this.begin(...about))
   }
 
   /**

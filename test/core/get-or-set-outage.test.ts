@@ -76,6 +76,30 @@ describe('getOrSet while the store fails', () => {
     expect(await cache.get('k')).toBe('stored')
   })
 
+  it.each([
+    ['of this process', {}],
+    ['of all processes', { lock: true }],
+  ])('rejects with strict where the store answers and takes nothing: %s', async (_who, options) => {
+    class Full extends AsyncTestCache {
+      isFull = true
+      override async writeEntries(entries: Parameters<AsyncTestCache['writeEntries']>[0]) {
+        if (this.isFull) throw new Error('the disk is full')
+        return super.writeEntries(entries)
+      }
+    }
+    const cache = new Full()
+    const produce = vi.fn(() => 'made')
+    const asked = () => cache.getOrSet('k', produce, { ...options, strict: true })
+    for (const got of await Promise.allSettled([asked(), asked()])) {
+      expect(got).toMatchObject({ reason: { code: 'FRAGCACHE_BACKEND_FAILED' } })
+    }
+    expect(produce).not.toHaveBeenCalled()
+    expect(await cache.getOrSet('k', produce, options)).toBe('made')
+    cache.isFull = false
+    expect(await asked()).toBe('made')
+    expect(await cache.get('k')).toBe('made')
+  })
+
   it('still refuses wrong calls, and tells of the outage', async () => {
     const cache = new AsyncTestCache({}, true)
     cache.failing = true
