@@ -110,6 +110,7 @@ export class VisitorWatch {
 
   /** Watches what the handler reads from now on. */
   begin(): void {
+    watchesOf(this.req).push(this)
     this.watchHeaders()
     for (const name of COOKIES) this.#watchProperty(name)
   }
@@ -231,18 +232,41 @@ export class VisitorWatch {
     if (own?.configurable === false) return this.#note()
     watchReads(req, name, own ?? inheritedDescriptor(req, name), () => this.#note())
     // A layer in front may have put the same object elsewhere, such as in `res.locals`.
-    const parsed: unknown = own?.value
-    if (!isRecord(parsed)) return
-    if (!Object.isExtensible(parsed)) return this.#note()
-    watchFields(parsed, () => this.#note())
+    this.#watchParsed(own?.value)
+  }
+
+  #watchParsed(cookies: unknown): void {
+    if (typeof cookies !== 'object' || cookies === null) return
+    const watchedFor = requestsOf.get(cookies)
+    if (watchedFor === undefined && isRecord(cookies) && Object.isExtensible(cookies)) {
+      requestsOf.set(cookies, this.req)
+      const watches = watchesOf(this.req)
+      watchFields(cookies, () => watches.forEach((watch) => watch.#note()))
+    } else if (watchedFor !== this.req && isRecord(cookies) && Object.keys(cookies).length > 0) {
+      // It cannot be watched, or it is that of several requests and watched for one. An empty one says nothing of a visitor.
+      this.#note()
+    }
   }
 }
 
+/** For which request an object of parsed cookies is watched. */
+const requestsOf = new WeakMap<object, IncomingMessage>()
+
+/** Who is told of a request's parsed cookies: caches in one another watch the same object. */
+const allWatches = new WeakMap<IncomingMessage, VisitorWatch[]>()
+
+function watchesOf(req: IncomingMessage): VisitorWatch[] {
+  const known = allWatches.get(req)
+  if (known !== undefined) return known
+  const watches: VisitorWatch[] = []
+  allWatches.set(req, watches)
+  return watches
+}
+
 /** Whether a value is an object without a class. */
-function isRecord(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false
+function isRecord(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || prototype === Object.prototype
+  return prototype === null || prototype === Object.prototype || requestsOf.has(value)
 }
 
 /**

@@ -467,6 +467,51 @@ describe.each(oneExpress)('who reads cookies, on $version', ({ express }) => {
     },
   )
 
+  it.each([
+    ['a parser gives to several requests', true],
+    ['two caches watch', false],
+  ])('is seen in an object of cookies that %s', async (_who, isKept) => {
+    const parsed = new Map<string, object>()
+    const site = await opened(
+      (req, res, next) => {
+        const { cookie = '' } = req.headers
+        const known = (isKept && parsed.get(cookie)) || Object.fromEntries([cookie.split('=')])
+        parsed.set(cookie, known)
+        res.locals['cookies'] = req.cookies = known
+        next()
+      },
+      newPages().cacheSite(),
+      newPages().cachePage(60),
+      (_req, res) => {
+        const { user = 'nobody' } = res.locals['cookies'] as { user?: string }
+        res.send(`for ${user}`)
+      },
+    )
+    for (let round = 0; round < 3; round++) {
+      expect((await site.get(`/${round}`, ANN)).text).toBe('for ann')
+      expect((await site.get(`/${round}`, BEN)).text).toBe('for ben')
+    }
+    const [shared] = parsed.values()
+    let depth = 0
+    for (let at = shared; at !== undefined && at !== null; depth++)
+      at = Object.getPrototypeOf(at) as object
+    expect(depth).toBeLessThan(6)
+  })
+
+  it('is not taken for granted where two caches watch the same object', async () => {
+    const pages = newPages()
+    let runs = 0
+    const site = await opened(
+      cookieParser(),
+      pages.cacheSite(),
+      pages.cachePage(60, { cache: 'special' }),
+      (_req, res) => void res.send(`run ${++runs}`),
+    )
+    expect((await site.get('/p', ANN)).text).toBe('run 1')
+    expect((await site.get('/p', BEN)).text).toBe('run 1')
+    expect((await site.get('/p')).text).toBe('run 1')
+  })
+
   it('is seen where a layer in front had Node make headersDistinct', async () => {
     const site = await opened(
       (req, _res, next) => {
