@@ -252,7 +252,7 @@ export class VisitorWatch {
 /** For which request an object of parsed cookies is watched. */
 const requestsOf = new WeakMap<object, IncomingMessage>()
 
-/** Who is told of a request's parsed cookies: caches in one another watch the same object. */
+/** Whose reads of parsed cookies count: caches in one another watch the same object. */
 const allWatches = new WeakMap<IncomingMessage, VisitorWatch[]>()
 
 function watchesOf(req: IncomingMessage): VisitorWatch[] {
