@@ -5,7 +5,7 @@ import { checkOptions } from '../../src/cache-options.js'
 import { show } from '../../src/errors.js'
 import { readCacheStatus } from './cache-status.js'
 import { eachCache, type TestedCaches } from './caches.js'
-import { secretsIn } from './secrets.js'
+import { idsIn, secretsIn } from './secrets.js'
 import { Truth, type Wrong } from './truth.js'
 import { toVisitors, type NamedVisitor, type Visitors } from './visitors.js'
 import { OpenSite, type TestedSite, type Visit } from './visits.js'
@@ -119,6 +119,8 @@ class Comparison {
   readonly #checked: Checked
   /** By path and visitor. */
   readonly #truths = new Map<string, Map<NamedVisitor, Truth>>()
+  /** Set with empty caches. */
+  readonly #cookies = new Set<string>()
 
   constructor(site: OpenSite, checked: Checked) {
     this.#site = site
@@ -147,6 +149,7 @@ class Comparison {
         await this.#clear()
         const visit = await this.#visit(visitor, path, visitor)
         if (isHit(visit)) throw notAllCaches(visitor, path, visit)
+        for (const cookie of visit.cookies) this.#cookies.add(cookie)
         const truth = truths.get(visitor)
         if (truth === undefined) truths.set(visitor, new Truth(visit.text))
         else truth.add(visit.text)
@@ -192,10 +195,11 @@ class Comparison {
   #expectNoForeign({ visitor, path, visit, first }: Warm): void {
     for (const other of this.#checked.all) {
       if (other === visitor) continue
-      const foreign = other.own.find((text) => visit.text.includes(text))
+      const shown = shownIn(visit)
+      const foreign = other.own.find((text) => shown.includes(text))
       if (foreign === undefined || visitor.own.includes(foreign)) continue
-      const at = visit.text.indexOf(foreign)
-      const got = visit.text.slice(Math.max(0, at - 40), at + foreign.length + 40)
+      const at = shown.indexOf(foreign)
+      const got = shown.slice(Math.max(0, at - 40), at + foreign.length + 40)
       throw this.#complaint({ visitor, path, visit, first }, [
         `${quoted(visitor)} gets at ${path} what is ${quoted(other)}'s own: ${JSON.stringify(foreign)}`,
         `got:      …${got.replaceAll(/\s+/g, ' ')}…`,
@@ -207,7 +211,7 @@ class Comparison {
     for (const visitor of this.#checked.all) {
       const theirs = round.filter((warm) => warm.visitor === visitor)
       for (const text of visitor.own) {
-        if (theirs.some(({ visit }) => visit.text.includes(text))) continue
+        if (theirs.some(({ visit }) => shownIn(visit).includes(text))) continue
         const [warm] = theirs as [Warm]
         throw this.#complaint(warm, [
           `${quoted(visitor)} never gets ${JSON.stringify(text)} at ${this.#checked.paths.join(', ')}, which is said to be their own`,
@@ -224,8 +228,9 @@ class Comparison {
       const { visitor, path, visit } = warm
       const truths = this.#truths.get(path)
       if (truths === undefined) continue
-      for (const secret of secretsIn(visit.text)) {
+      for (const secret of [...secretsIn(visit.text), ...idsIn(visit.cookies)]) {
         // What is there with empty caches too is made from something else than chance, and is compared anyway.
+        if (this.#cookies.has(secret)) continue
         if ([...truths.values()].some((truth) => truth.contains(secret))) continue
         const owner = owners.get(secret) ?? visitor
         owners.set(secret, owner)
@@ -299,6 +304,11 @@ class Comparison {
     )
     return `the page is kept for all. Let it vary on what it differs by (${vary.join(', ')}), or say \`private\`; or ${holes}.`
   }
+}
+
+/** Everything that a visitor gets. */
+function shownIn({ text, cookies }: Visit): string {
+  return [text, ...cookies].join('\n')
 }
 
 function quoted({ name }: NamedVisitor): string {

@@ -22,3 +22,15 @@ export function secretsIn(text: string): ReadonlySet<string> {
   ]
   return new Set(values.map(([, value = '']) => value).filter(({ length }) => length >= MIN_LENGTH))
 }
+
+/** Shorter ones, and those without letters or digits, are no ids: words, numbers and times may be the same by chance. */
+const MIN_ID_LENGTH = 16
+
+/** Those of the cookies that a response sets, by name and value, that hold an id, such as that of a session. */
+export function idsIn(cookies: readonly string[]): readonly string[] {
+  return cookies.filter((cookie) => {
+    const value = cookie.slice(cookie.indexOf('=') + 1)
+    const isDate = /\d{4}-\d\d-\d\d|\d\d(?::|%3A)\d\d/i.test(value)
+    return value.length >= MIN_ID_LENGTH && /\d/.test(value) && /[a-z]/i.test(value) && !isDate
+  })
+}

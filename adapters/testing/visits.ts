@@ -22,6 +22,8 @@ export interface Visit {
   readonly headers: http.IncomingHttpHeaders
   /** What is compared: status, headers of the page's own, and body. */
   readonly text: string
+  /** What `Set-Cookie` says: name and value of each. */
+  readonly cookies: readonly string[]
   /** Fragments that came from the cache, where the site runs in this process. */
   readonly fragments: readonly string[]
 }
@@ -85,6 +87,7 @@ export class OpenSite {
         status: statusCode,
         headers: answered,
         text: `HTTP ${statusCode}\n${linesOf(answered)}${body}`,
+        cookies: (answered['set-cookie'] ?? []).map((line) => line.split(';', 1)[0]?.trim() ?? ''),
         fragments: [...fragments],
       }
     } finally {

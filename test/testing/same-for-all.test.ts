@@ -1,4 +1,5 @@
 import http from 'node:http'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import express from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
@@ -44,6 +45,33 @@ describe.each(stores)('sameForAll over %s', (_name, canRun, newCache) => {
   Fragments from the cache: greeting (leaking.njk)
   What to do: a fragment or a value is shared that differs per visitor. Name what it differs by among its vary-on values`,
     )
+  })
+
+  test.each([
+    ['an id that a value keeps', 'made for'],
+    ["another's own text", 'own: "cart-of-ann"'],
+    ['what each gets', undefined],
+    ['what all get', undefined],
+    ['the time', undefined],
+  ])('looks at the cookies that a page sets: %s', async (what, complaint) => {
+    const caches = createCaches({ default: newCache() })
+    const app = express()
+    app.get('/', async (req, res) => {
+      const who = /sid=(\w+)/.exec(req.headers.cookie ?? '')?.[1] ?? 'nobody'
+      const made: Record<string, () => unknown> = {
+        'an id that a value keeps': () => caches.default.getOrSet('id', () => randomUUID()),
+        "another's own text": () => caches.default.getOrSet('own', () => `cart-of-${who}`),
+        'what each gets': () => randomUUID(),
+        'what all get': () => '0123456789abcdef0123',
+        'the time': () => new Date(2026, 1, 1).toISOString(),
+      }
+      res.cookie('set', await made[what]?.(), { encode: String }).send('a page')
+    })
+    const ann = { cookie: 'sid=ann', own: what.startsWith('another') ? 'cart-of-ann' : [] }
+    const owning = { ann, ben: {} }
+    const found = sameForAll(app, '/', owning, { caches })
+    if (complaint === undefined) await found
+    else await expect(found).rejects.toThrow(complaint)
   })
 
   test('clears what was made in this process where it is told of no caches', async () => {
