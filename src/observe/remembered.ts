@@ -100,8 +100,8 @@ export function actingAs<R>(who: string, action: () => MaybePromise<R>): MaybePr
  */
 export class RememberedEntries {
   readonly #entries = new BoundedMemo<Remembered>(bytesOfRemembered, budget)
-  /** The stored keys of the last entries of each fragment and URL. */
-  readonly #groups = new BoundedMemo<readonly string[]>(bytesOfTexts, budget)
+  /** The stored keys of the last entries of each fragment and URL, in the order in which they were stored. */
+  readonly #groups = new BoundedMemo<Set<string>>((keys) => bytesOfTexts([...keys]), budget)
   /** By stored tag. */
   readonly #invalidated = new BoundedMemo(bytesOfEnding, budget)
   /** By URL. */
@@ -125,9 +125,21 @@ export class RememberedEntries {
     }
     this.#entries.set(storedKey, entry)
     if (subject.kind === 'value') return
-    const group = groupOf(subject)
-    const others = this.#groups.get(group)?.filter((one) => one !== storedKey) ?? []
-    this.#groups.set(group, [...others, storedKey].slice(-MAX_VARIANTS_COMPARED))
+    const keys = this.#groupOf(subject)
+    keys.delete(storedKey)
+    keys.add(storedKey)
+    if (keys.size <= MAX_VARIANTS_COMPARED) return
+    const [oldest = ''] = keys
+    keys.delete(oldest)
+  }
+
+  #groupOf(subject: Subject): Set<string> {
+    const name = groupOf(subject)
+    const known = this.#groups.get(name)
+    if (known !== undefined) return known
+    const keys = new Set<string>()
+    this.#groups.set(name, keys)
+    return keys
   }
 
   /** Notes that an entry has another timeout. */
@@ -219,7 +231,7 @@ export class RememberedEntries {
 
   #lastOf(subject: Pick<Subject, 'kind' | 'name'>): Remembered[] {
     const keys = this.#groups.peek(groupOf(subject)) ?? []
-    return keys.flatMap((key) => this.#entries.peek(key) ?? [])
+    return [...keys].flatMap((key) => this.#entries.peek(key) ?? [])
   }
 
   #hasSubject(subject: Pick<Subject, 'kind' | 'name' | 'key'>, nowMs: number): boolean {
@@ -371,9 +383,9 @@ function bytesOfEnding({ from = '', by = '' }: Ending): number {
   return 48 + bytesOfText(from) + bytesOfText(by)
 }
 
-/** Without its stored key, which it is remembered by. */
+/** Without its stored key, which it is remembered by, but with its place among those of its name. */
 function bytesOfRemembered({ subject, tags }: Remembered): number {
   const { key, name, variant, route = '' } = subject
   const texts = [key, name, route].reduce((sum, text) => sum + bytesOfText(text), 0)
-  return 300 + texts + bytesOfTexts(variant) + 100 * tags.size
+  return 350 + texts + bytesOfTexts(variant) + 100 * tags.size
 }
