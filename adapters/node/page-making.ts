@@ -36,13 +36,7 @@ import { declareLength } from './sent-body.js'
 import { StandIn } from './stand-in.js'
 import { unnoticed } from './unnoticed.js'
 import { VisitorWatch } from './visitor-watch.js'
-import {
-  warnOfFault,
-  warnOfNonce,
-  warnOfPageTags,
-  warnOfSetCookie,
-  warnOfVisitorBehind,
-} from './warnings.js'
+import { warnOfFault, warnOfNonce, warnOfPageTags } from './warnings.js'
 
 /**
  * How far a response has come. `open`: its headers can be changed. `sending`: the cache sends them. `expected`:
@@ -54,9 +48,6 @@ type Stage =
 
 /** Stages in which the response may still be stored. */
 const MAY_KEEP: ReadonlySet<Stage['kind']> = new Set(['open', 'expected'])
-
-/** Reasons that a session or a sign-in behind the cache leads to. */
-const OF_VISITORS: ReadonlySet<UnkeptReason> = new Set(['personal', 'cookies-read'])
 
 /** Has a handler render one page, judges its response, and stores it if it may be stored. */
 export class PageMaking {
@@ -274,25 +265,7 @@ export class PageMaking {
 
   /** The response is not stored. */
   refuse(reason: UnkeptReason): void {
-    if (OF_VISITORS.has(reason)) this.#warnOfOrder()
-    if (reason === 'set-cookie') this.#warnOfSetCookie()
     refuse(this.around, this.forwarding, reason, this.watch)
-  }
-
-  /**
-   * No warning if the cache is in front of the whole application: no layer can precede it there, as its
-   * author intended.
-   */
-  #warnOfOrder(): void {
-    const { req, isOutermost } = this.around
-    const sign = isOutermost ? undefined : this.watch.signBehind
-    if (sign !== undefined) warnOfVisitorBehind(routeName(req), sign)
-  }
-
-  #warnOfSetCookie(): void {
-    const { req, res } = this.around
-    const fields = res.getHeader('Set-Cookie') ?? []
-    warnOfSetCookie(routeName(req), [fields].flat().map(String))
   }
 
   #sayForward(reason: UnkeptReason | undefined): void {

@@ -8,8 +8,12 @@ import type { UnkeptReason } from '../../src/pages/reasons.js'
 import { isLasting, isSuperseding } from '../../src/pages/refusals.js'
 import type { Around } from './around.js'
 import type { Forwarding } from './place.js'
+import { routeName } from './routes.js'
 import type { VisitorWatch } from './visitor-watch.js'
-import { ignoreOutage, warnOfFault } from './warnings.js'
+import { ignoreOutage, warnOfFault, warnOfSetCookie, warnOfVisitorBehind } from './warnings.js'
+
+/** Reasons that a session or a sign-in behind the cache leads to. */
+const OF_VISITORS: ReadonlySet<UnkeptReason> = new Set(['personal', 'cookies-read'])
 
 /**
  * Does what follows from a response that is not stored: requests that wait go on by themselves, and an expired
@@ -18,11 +22,14 @@ import { ignoreOutage, warnOfFault } from './warnings.js'
  * @param watch - What its handler has read, and what it shows.
  */
 export function refuse(
-  { place, req, res, telling }: Around,
+  around: Around,
   { lead, lookup, request, stale, validates }: Forwarding,
   reason: UnkeptReason,
-  { hasReadCookies, isOfRequestAlone }: VisitorWatch,
+  watch: VisitorWatch,
 ): void {
+  warnOfCause(around, reason, watch)
+  const { place, req, res, telling } = around
+  const { hasReadCookies, isOfRequestAlone } = watch
   telling.report('bypass', reason)
   const { store, marks } = place
   const { key, isKnown, headerList } = lookup
@@ -41,6 +48,22 @@ export function refuse(
   if (saysNothing) return lead.land(undefined)
   if (isLasting(reason) && !isChosenByHeaders(res)) marks.set(key, profile)
   lead.land(UNSHARED)
+}
+
+/** Warns of what keeps a route from being stored by mistake. */
+function warnOfCause(
+  { req, res, isOutermost }: Around,
+  reason: UnkeptReason,
+  { signBehind }: VisitorWatch,
+): void {
+  if (reason === 'set-cookie') {
+    const fields = res.getHeader('Set-Cookie') ?? []
+    warnOfSetCookie(routeName(req), [fields].flat().map(String))
+  }
+  // In front of the whole application nothing can precede the cache, as its author intended.
+  if (OF_VISITORS.has(reason) && !isOutermost && signBehind !== undefined) {
+    warnOfVisitorBehind(routeName(req), signBehind)
+  }
 }
 
 /**

@@ -54,6 +54,8 @@ export class CompleteStore {
   readonly #values: BinaryFormat
   /** As {@link OwnStore.keepsNothing}. */
   readonly keepsNothing: boolean
+  /** As {@link OwnStore.format}. */
+  readonly format: PayloadFormat | undefined
   /** As {@link OwnStore.listKeys}. */
   readonly listKeys: OwnStore<unknown>['listKeys']
   /** As {@link OwnStore.readExpired}. */
@@ -70,6 +72,7 @@ export class CompleteStore {
     this.#values = binaryFormat(types)
     this.#own = own ?? {}
     this.keepsNothing = own?.keepsNothing === true
+    this.format = own?.format
     this.listKeys = own?.listKeys?.bind(own)
     this.readExpired = own?.readExpired?.bind(own)
     this.watchChanges = own?.watchChanges?.bind(own)
@@ -109,7 +112,7 @@ export class CompleteStore {
     if (this.#own.readAmong === undefined) {
       return chain(this.readEntries(keys), (payloads) => use(payloads, 0))
     }
-    const { format } = this.#own
+    const { format } = this
     if (format === undefined) return this.#own.readAmong(keys, use)
     return this.#own.readAmong(keys, (payloads, at) => {
       const pending = format.inflateLarge(payloads, at, keys.length)
@@ -119,7 +122,7 @@ export class CompleteStore {
 
   /** Large values are inflated by other threads before anybody unpacks them. */
   #inflated(read: MaybePromise<readonly unknown[]>): MaybePromise<readonly unknown[]> {
-    const { format } = this.#own
+    const { format } = this
     if (format === undefined) return read
     return chain(read, (payloads) => {
       const pending = format.inflateLarge(payloads, 0, payloads.length)
@@ -196,15 +199,10 @@ export class CompleteStore {
     else warnOfKey(storedKey, faults)
   }
 
-  /** Compresses what is written and inflates what is read. */
-  get format(): PayloadFormat | undefined {
-    return this.#own.format
-  }
-
   /** As {@link packValue}, for being written: compressed where the store does that and it pays. */
   packToWrite(value: unknown, tags: TagVersions | undefined): MaybePromise<unknown> {
     const payload = this.packValue(value, tags)
-    return this.#own.format === undefined ? payload : this.#own.format.compress(payload)
+    return this.format === undefined ? payload : this.format.compress(payload)
   }
 
   packValue(value: unknown, tags: TagVersions | undefined): unknown {

@@ -1,13 +1,11 @@
 import type { ClockTime } from '../clock.js'
 import { currentMs } from '../current-time.js'
-import { CacheBackendError } from '../errors.js'
 import { noteInvalidation } from '../invalidations.js'
 import type { Version } from '../keys.js'
-import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { ServerStats } from '../server-stats.js'
 import type { ResolvedSettings } from '../settings.js'
 import { Counts } from '../observe/counts.js'
-import type { UnstoredReason } from '../observe/reasons.js'
 import { RememberedEntries } from '../observe/remembered.js'
 import { NO_VERSIONS, type SeenVersions } from '../tags.js'
 import { LIMIT_MS, withinLimit } from '../time-limit.js'
@@ -25,8 +23,9 @@ import type {
   LookupOptions,
   StoreRequest,
 } from './entries.js'
-import { Guard, wasAnswered } from './guard.js'
+import { Guard } from './guard.js'
 import { LateInvalidations, unsentTags, type Invalidating } from './late-invalidations.js'
+import { orUndefined, refusalBy, unlessFailed, type CacheRefusal } from './refusal.js'
 import type { CacheStore, OwnStore, WriteOutcome } from './store.js'
 import { StoredEntries } from './stored-entries.js'
 import { StoredKeys } from './stored-keys.js'
@@ -398,65 +397,6 @@ export class CacheCore {
     this.removals++
     this.remembered.removed(storedKey)
     for (const listener of this.removalListeners) listener(storedKey)
-  }
-}
-
-/** A failure of the store becomes `undefined`; what the caller did wrong stays an error. */
-function orUndefined<T>(action: () => MaybePromise<T>): MaybePromise<T | undefined> {
-  return unlessFailed<T | undefined>(action, () => undefined)
-}
-
-/** @param instead - What a failure of the store becomes. */
-function unlessFailed<T>(
-  action: () => MaybePromise<T>,
-  instead: (failure: CacheBackendError) => T,
-): MaybePromise<T> {
-  const failed = (error: unknown) => {
-    if (error instanceof CacheBackendError) return instead(error)
-    throw error
-  }
-  try {
-    const result = action()
-    return isPromise(result) ? result.catch(failed) : result
-  } catch (error) {
-    return failed(error)
-  }
-}
-
-/** Whether a cache, or one that it stands on, does not answer. */
-export function isFailing(cache: CacheCore): boolean {
-  return cache.guard.isFailing || cache.standsOn.some(isFailing)
-}
-
-/** Why a cache keeps nothing: it does not answer, or it answers and does not take what it is given. */
-export type CacheRefusal = Extract<UnstoredReason, 'cache-failed' | 'cache-refused'>
-
-/** Why a cache has just taken nothing. */
-export function refusalOf(cache: CacheCore): CacheRefusal {
-  return isFailing(cache) ? 'cache-failed' : 'cache-refused'
-}
-
-/** Why a cache took nothing, by what its call failed with. */
-export function refusalBy(failure: CacheBackendError): CacheRefusal {
-  return wasAnswered(failure) ? 'cache-refused' : 'cache-failed'
-}
-
-/** Why an entry was not written. @returns `undefined`: it was. */
-export function whyUnwritten(outcome: WriteOutcome | CacheRefusal): UnstoredReason | undefined {
-  switch (outcome) {
-    case 'stored':
-      return undefined
-    case 'refused':
-      return 'overtaken'
-    case 'too_large':
-      return 'entry-too-large'
-    case 'not_taken':
-      return 'cache-refused'
-    case 'failed':
-      // Of several servers the one of this entry is down.
-      return 'cache-failed'
-    default:
-      return outcome
   }
 }
 

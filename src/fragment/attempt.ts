@@ -1,4 +1,4 @@
-import { whyUnwritten, type CacheRefusal } from '../backend/core.js'
+import { whyUnwritten, type CacheRefusal } from '../backend/refusal.js'
 import type { StoreRequest } from '../backend/entries.js'
 import type { WriteOutcome } from '../backend/store.js'
 import { CacheTagError, ProducerTimeoutError, show } from '../errors.js'

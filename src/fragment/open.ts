@@ -1,5 +1,5 @@
 import { UNTIMED } from '../backend/calls.js'
-import { refusalOf } from '../backend/core.js'
+import { refusalOf } from '../backend/refusal.js'
 import type { Hit } from '../backend/entries.js'
 import { takeOff } from '../making/find.js'
 import type { Frame } from '../making/frame.js'

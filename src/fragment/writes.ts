@@ -1,4 +1,5 @@
-import type { CacheCore, CacheRefusal } from '../backend/core.js'
+import type { CacheCore } from '../backend/core.js'
+import type { CacheRefusal } from '../backend/refusal.js'
 import type { StoreRequest } from '../backend/entries.js'
 import type { WriteOutcome } from '../backend/store.js'
 import type { Attempt } from './attempt.js'

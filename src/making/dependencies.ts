@@ -1,4 +1,5 @@
-import { isFailing, type CacheCore } from '../backend/core.js'
+import type { CacheCore } from '../backend/core.js'
+import { isFailing } from '../backend/refusal.js'
 import { invalidationsSoFar, wereInvalidatedSince, wereLostSince } from '../invalidations.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { UnstoredReason } from '../observe/reasons.js'

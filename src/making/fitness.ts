@@ -1,4 +1,4 @@
-import { refusalOf } from '../backend/core.js'
+import { refusalOf } from '../backend/refusal.js'
 import type { Claim } from '../backend/entries.js'
 import { currentMs } from '../current-time.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'

@@ -1,4 +1,5 @@
-import { whyUnwritten, type CacheCore, type CacheRefusal } from '../backend/core.js'
+import type { CacheCore } from '../backend/core.js'
+import { whyUnwritten, type CacheRefusal } from '../backend/refusal.js'
 import type { WriteOutcome } from '../backend/store.js'
 import { currentMs } from '../current-time.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'

@@ -1,13 +1,13 @@
 import { BoundedMemo } from '../bounded-memo.js'
+import { coreOf, type CacheCore } from '../backend/core.js'
+import type { Invalidating } from '../backend/late-invalidations.js'
 import {
-  coreOf,
+  orUndefined,
   refusalBy,
   refusalOf,
   whyUnwritten,
-  type CacheCore,
   type CacheRefusal,
-} from '../backend/core.js'
-import type { Invalidating } from '../backend/late-invalidations.js'
+} from '../backend/refusal.js'
 import type { Cache } from '../cache.js'
 import { currentMs } from '../current-time.js'
 import { CacheBackendError } from '../errors.js'
@@ -17,13 +17,7 @@ import type { MissCause } from '../observe/miss-cause.js'
 import type { UnstoredReason } from '../observe/reasons.js'
 import type { RememberedEntries } from '../observe/remembered.js'
 import { generationKey, variantHash, variantKey } from '../http/page-key.js'
-import {
-  decodeGeneration,
-  encodeGeneration,
-  encodeList,
-  type GenerationRecord,
-  type ListRecord,
-} from './page-records.js'
+import { encodeGeneration, encodeList } from './page-records.js'
 import {
   countVariant,
   inPlaceOf,
@@ -46,11 +40,11 @@ import {
   type StoredHead,
   type StoredResponse,
 } from '../http/stored-response.js'
-import { growHeaderList, toHeaderList } from '../http/vary.js'
+import { growHeaderList } from '../http/vary.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
-import { newTagVersion, NO_VERSIONS } from '../tags.js'
+import { NO_VERSIONS } from '../tags.js'
 import { isExpired } from '../timeout.js'
-import { answeredInTime, orFail, unlessFailed } from './ask-cache.js'
+import { answeredInTime, orFail } from './ask-cache.js'
 import type { KnownUri } from './known-uris.js'
 import { causeOfPage, pageSubject } from './page-cause.js'
 import type { NewPage, PageLookup, PageRequest, StoreOutcome } from './page.js'
@@ -63,26 +57,12 @@ import {
   withRouted,
   type PageStoreOptions,
 } from './page-reader.js'
+import { clearDamage, readUriRecords } from './uri-records.js'
 
 /** How long a lookup waits for a page that is being stored. */
 const WRITING_LIMIT_MS = 500
 
 const NO_VARIANTS: ReturnType<typeof countVariant> = { surplus: [] }
-
-/** What the cache knows of a URI. */
-interface UriRecords {
-  readonly current: GenerationRecord | undefined
-  /** A record of the generation is there, and cannot be read. */
-  readonly isDamaged: boolean
-  /** The current one, or one that begins now. */
-  readonly generation: string
-  /** The headers that its responses vary on, as they are stored in this generation. */
-  readonly list: ListRecord | undefined
-  /** The same with those that were learned. */
-  readonly headerList: readonly string[]
-  /** The record of its variants, as it is stored. */
-  readonly variants: unknown
-}
 
 /** Why something was not written of what belongs together; that of the last counts most. */
 function whyNotAll(outcomes: readonly (WriteOutcome | CacheRefusal)[]): UnstoredReason | undefined {
@@ -272,7 +252,7 @@ export class PageStore {
     await this.#drops.runningOver(request.uri)
     const known = this.#reader.knownOf(request)
     const { address } = known
-    const records = await this.#readRecords(request, page.vary)
+    const records = await readUriRecords(this.#reader, request, page.vary)
     const { current, generation, list, headerList } = records
     const refused = this.refusalOf(seen)
     if (refused !== undefined) return { outcome: refused }
@@ -345,7 +325,7 @@ export class PageStore {
     )
     const refusal = whyNotAll(outcomes)
     if (refusal !== undefined) {
-      if (current === undefined) await this.#clearDamage(known)
+      if (current === undefined) await clearDamage(this.api, this.#reader, known)
       return { outcome: refusal }
     }
     this.#arrived.set(request.uri, ++this.#arrivals)
@@ -361,32 +341,6 @@ export class PageStore {
       encoded: encoded.map(([, body]) => body),
     }
     return { outcome: 'stored', page: stored }
-  }
-
-  /**
-   * What the cache knows of a request's URI.
-   *
-   * @param vary - The names that another response of it varies on; they are learned.
-   */
-  async #readRecords(request: PageRequest, vary: readonly string[]): Promise<UriRecords> {
-    const known = this.#reader.knownOf(request)
-    const keys = [known.generationKey, known.headerListKey, known.variantsKey]
-    const [first, second, variants] = await this.#reader.readValues(keys, known)
-    const current = decodeGeneration(first)
-    const generation = current?.generation ?? newTagVersion()
-    const stored = known.readHeaderList(second)
-    const list = stored?.generation === generation ? stored : undefined
-    const learned = toHeaderList(vary, request.language !== undefined)
-    const headerList = list === undefined ? learned : growHeaderList(list.list, learned)
-    const isDamaged = current === undefined && first !== undefined
-    return { current, isDamaged, generation, list, headerList, variants }
-  }
-
-  /** Removes a damaged record, which reads as none and yet keeps another from being added. */
-  async #clearDamage(known: KnownUri): Promise<void> {
-    const key = known.generationKey
-    const [value] = await this.#reader.readValues([key], known)
-    if (decodeGeneration(value) === undefined) await this.api.delete(key)
   }
 
   /**
@@ -421,7 +375,11 @@ export class PageStore {
     seconds: number | null,
   ): Promise<string> {
     const known = this.#reader.knownOf(request)
-    const { current, generation, list, headerList } = await this.#readRecords(request, vary)
+    const { current, generation, list, headerList } = await readUriRecords(
+      this.#reader,
+      request,
+      vary,
+    )
     const untilMs = seconds === null ? null : currentMs() + seconds * 1000
     const expiresAtMs = latest(untilMs, list)
     const timeout = { timeout: secondsUntil(expiresAtMs) }
@@ -468,7 +426,7 @@ export class PageStore {
    */
   async invalidateVariant(variant: PageRequest, how: Invalidating = {}): Promise<void> {
     const known = this.#reader.knownOf(variant)
-    const looked = await unlessFailed(() => this.lookup(variant))
+    const looked = await orUndefined(() => this.lookup(variant))
     // It is not known, or not yet, which pages or running handlers are of that variant.
     if (looked?.isKnown !== true) return this.invalidate(variant.uri, how)
     const keys = this.#reader.candidates(known, variant, looked.headerList)
