@@ -42,6 +42,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   readonly #replicas: readonly Link[]
   readonly #sources: readonly ClientSource[]
   readonly format: PayloadFormat
+  readonly readsMayLag: boolean
   readonly #server: SameServer
   readonly #confirmation: Confirmation | undefined
   readonly #flushOnClear: boolean
@@ -78,6 +79,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
     this.#replicas = replicas.map(
       (source) => new Link(source, new FollowsLeader(this.#server, this.#leader, timeLimitMs)),
     )
+    this.readsMayLag = replicas.length > 0
     this.scanner = new Scanner(this.#leader, timeLimitMs)
     const listen = listeningSource(target, sourceSettings)
     const clientPrefix = 'client' in target ? (target.client.options.keyPrefix ?? '') : ''
@@ -298,10 +300,6 @@ export class RedisPrimitives implements OwnStore<Payload> {
     // Asked with every call.
     for (const replica of this.#replicas) starting ??= replica.starting
     return starting
-  }
-
-  get readsMayLag(): boolean {
-    return this.#replicas.length > 0
   }
 
   async disconnect(): Promise<void> {
