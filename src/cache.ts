@@ -90,7 +90,7 @@ export abstract class Cache {
    * @throws TypeError: the key is not text or is empty, or the version is invalid.
    */
   makeKey(key: string, version?: Version): string {
-    return this.#core.makeKey(key, version)
+    return this.#core.keys.make(key, version)
   }
 
   /**

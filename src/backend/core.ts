@@ -169,12 +169,11 @@ export class CacheCore {
     return this.entries.clockTime
   }
 
-  /** @throws TypeError: the key is no text or empty, or the version is none. */
-  makeKey(key: string, version?: Version): string {
-    return this.keys.make(key, version)
-  }
-
-  /** Like {@link makeKey}, and checked for what the store can take. */
+  /**
+   * The stored key of a key, checked for what the store can take.
+   *
+   * @throws TypeError: the key is no text or empty, or the version is none.
+   */
   checkedKey(key: string, version?: Version): string {
     return this.keys.checked(key, version)
   }

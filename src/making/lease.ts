@@ -90,7 +90,7 @@ const FREE = 0
 const MAX_TOKEN = 2 ** 48 - 1
 
 function leaseKey(cache: CacheCore, storedKey: string): string {
-  const room = MAX_KEY_BYTES - cache.makeKey(LEASE_KEY_PREFIX, LEASE_VERSION).length
+  const room = MAX_KEY_BYTES - cache.keys.make(LEASE_KEY_PREFIX, LEASE_VERSION).length
   const name = isPortable(storedKey, room)
     ? storedKey
     : `md5.${nodeCrypto().createHash('md5').update(storedKey).digest('hex')}`

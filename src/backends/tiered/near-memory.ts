@@ -71,7 +71,7 @@ export class NearMemory {
     const seconds = localTimeout ?? (this.#canBeTold ? undefined : DEFAULT_LOCAL_TIMEOUT)
     this.#localTimeoutMs = seconds === undefined ? undefined : seconds * 1000
     if (remote.settings.keyFunction === defaultKeyFunction) {
-      this.#counterPrefix = remote.makeKey(TAG_KEY_PREFIX, 1)
+      this.#counterPrefix = remote.keys.make(TAG_KEY_PREFIX, 1)
     }
   }
 
