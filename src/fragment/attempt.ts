@@ -324,19 +324,11 @@ export class Attempt {
     const { flight } = this.lead
     // Per-user output must not reach another user's page.
     if (flight !== undefined && unfinished !== undefined && !this.frame.isUnfit) {
-      leaveUnfinished(flight, this.#unfinished(unfinished))
+      leaveUnfinished(flight, contentSoFar(this.frame, unfinished))
     }
     flight?.fail(error)
     this.#giveUp()
     this.#end('error')
-  }
-
-  #unfinished(text: string): Content {
-    try {
-      return takeContent(this.frame, text)
-    } catch {
-      return ''
-    }
   }
 
   #end(outcome: FragmentOutcome, reason?: FragmentReason): void {
@@ -360,6 +352,15 @@ function inTime(
     const what = `the body of the fragment ${show(site.fragment)},`
     return Promise.reject(new ProducerTimeoutError(what, variant.key, limitMs))
   })
+}
+
+/** What a body that failed had put out; nothing where the mark of a hole was cut in two. */
+function contentSoFar(frame: TemplateFrame, text: string): Content {
+  try {
+    return takeContent(frame, text)
+  } catch {
+    return ''
+  }
 }
 
 /** In bytes. */
