@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
 import { explainFragment } from '../../src/observe/reasons.js'
+import { told } from '../../src/observe/told.js'
 import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
 import { kindOf } from '../../src/pages/listed.js'
@@ -97,7 +98,7 @@ export class Trace {
 
   #keep(what: Part, writeMs: number): void {
     if (this.#parts.length >= MAX_PARTS) this.#left++
-    else this.#parts.push({ what, endMs: performance.now() - this.#startedMs, writeMs })
+    else this.#parts.push({ what, endMs: told.endedMs - this.#startedMs, writeMs })
   }
 
   /** Notes that its response has been sent, or that its client has left. */

@@ -3,6 +3,7 @@ import type { FragmentMessage, OperationMessage } from '../../src/observe/channe
 import { shownKey, type ShownKeys } from '../../src/shown-key.js'
 import { resultOf } from '../../src/observe/counts.js'
 import { MAX_NAME_LENGTH } from '../../src/observe/tally.js'
+import { told } from '../../src/observe/told.js'
 import { listen, type ResponseTold, type Watched } from '../../src/observe/watch.js'
 import { errorType } from './error-type.js'
 import type { Session } from './sessions.js'
@@ -62,7 +63,7 @@ export class SpansSession implements Session {
     if (parent === undefined) return
     const { alias, backend, operation, keys, hits, misses, durationMs, error } = message
     if (!this.#watched.some((one) => one.owns(alias, backend))) return
-    this.#span(`${operation} ${alias}`, durationMs, error, {
+    this.#span(`${operation} ${alias}`, told.endedMs, durationMs, error, {
       'fragcache.alias': alias,
       'fragcache.backend': backend,
       'fragcache.operation': operation,
@@ -79,7 +80,7 @@ export class SpansSession implements Session {
     const { name, key, alias, outcome, bodyMs, durationMs, template } = message
     if (!this.#owns(alias)) return
     const error = outcome === 'error' ? outcome : undefined
-    this.#span(`fragment ${this.#nameOf(name)}`, durationMs, error, {
+    this.#span(`fragment ${this.#nameOf(name)}`, told.endedMs, durationMs, error, {
       'fragcache.alias': alias,
       'fragcache.fragment.name': name,
       'fragcache.outcome': outcome,
@@ -101,7 +102,7 @@ export class SpansSession implements Session {
       ...(reason !== undefined && { 'fragcache.response.reason': reason }),
     }
     if (parent.isRecording()) parent.setAttributes(attributes)
-    else this.#span(`response ${alias}`, 0, undefined, attributes)
+    else this.#span(`response ${alias}`, performance.now(), 0, undefined, attributes)
   }
 
   /** The span around, if its trace is recorded: caches begin no traces. */
@@ -116,12 +117,17 @@ export class SpansSession implements Session {
     return this.#watched.some(({ aliases }) => aliases.has(alias))
   }
 
-  #span(name: string, durationMs: number, error: unknown, attributes: Attributes): void {
+  #span(
+    name: string,
+    endMs: number,
+    durationMs: number,
+    error: unknown,
+    attributes: Attributes,
+  ): void {
     const { SpanKind, SpanStatusCode, context } = this.#api
-    const nowMs = performance.now()
     const span = this.#tracer.startSpan(
       name,
-      { kind: SpanKind.INTERNAL, startTime: nowMs - durationMs, attributes },
+      { kind: SpanKind.INTERNAL, startTime: endMs - durationMs, attributes },
       context.active(),
     )
     if (error !== undefined) {
@@ -130,7 +136,7 @@ export class SpansSession implements Session {
       span.setAttribute('error.type', type)
       span.setStatus({ code: SpanStatusCode.ERROR, message: type })
     }
-    span.end(nowMs)
+    span.end(endMs)
   }
 
   #keys(keys: readonly string[]): Attributes | undefined {

@@ -3,6 +3,7 @@ import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import { operationChannel, type OperationMessage } from '../observe/channels.js'
 import type { ResolvedSettings } from '../settings.js'
 import type { Counting, Counts, LookupOperation } from '../observe/counts.js'
+import { endNow, UNTIMED } from '../observe/told.js'
 import type { Hit, Lookup } from './entries.js'
 import type { Guard } from './guard.js'
 import type { WriteOutcome } from './store.js'
@@ -16,9 +17,6 @@ export interface Called {
   readonly counts: Counts
   readonly guard: Guard
 }
-
-/** In place of the moment when something began. */
-export const UNTIMED = -1
 
 /**
  * A kind of call about one key.
@@ -170,7 +168,7 @@ export class Calls<Of extends Called> {
   /** Of its own, so that V8 inlines what each hit calls. */
   #tookTime(operation: LookupOperation, key: string, isFound: boolean, startedMs: number): number {
     const { counts } = this.#of
-    const durationMs = performance.now() - startedMs
+    const durationMs = endNow(startedMs)
     counts.reads.add(durationMs)
     counts.sampler.lastMs = durationMs
     const count = counts.takeUntold()
@@ -184,13 +182,14 @@ export class Calls<Of extends Called> {
   /** What a look-up failed with that was not guarded; counts it, and tells of it. */
   failedAtOnce(operation: string, key: string, error: unknown): Error {
     const failure = this.#of.guard.toFailure(operation, error)
-    this.lookupFailed(operation, key, 0, failure)
+    this.lookupFailed(operation, key, UNTIMED, failure)
     return failure
   }
 
   /** Counts a look-up that failed and was not run by {@link observed}, and tells of it. */
-  lookupFailed(operation: string, key: string, durationMs: number, error: unknown): void {
-    this.#end(operation, [key], { hits: 0, misses: 0, durationMs, error }, true)
+  lookupFailed(operation: string, key: string, startedMs: number, error: unknown): void {
+    const outcome = { hits: 0, misses: 0, durationMs: endNow(startedMs), error }
+    this.#end(operation, [key], outcome, true)
   }
 
   /** @param mayTell - Not of a call that began when nobody asked how long it takes. */
@@ -213,8 +212,7 @@ type Outcome = Pick<OperationMessage, 'hits' | 'misses' | 'durationMs' | 'error'
 
 const NO_LOOKUP = { hits: 0, misses: 0 }
 
-const sinceMs = (startedMs: number): number =>
-  startedMs === UNTIMED ? 0 : performance.now() - startedMs
+const sinceMs = (startedMs: number): number => (startedMs === UNTIMED ? 0 : endNow(startedMs))
 
 export const IF_FOUND: Counting<Hit | undefined> = { hits: (hit) => (hit === undefined ? 0 : 1) }
 export const ALL_OF_LOOKUP: Counting<Lookup | undefined> = {

@@ -1,4 +1,4 @@
-import { UNTIMED } from '../backend/calls.js'
+import { UNTIMED } from '../observe/told.js'
 import type { CacheCore } from '../backend/core.js'
 import type { Claim, Hit, Lookup } from '../backend/entries.js'
 import { findOrMake, Search, takeOff, type Seeker } from '../making/find.js'

@@ -1,6 +1,6 @@
-import { UNTIMED } from '../backend/calls.js'
 import { refusalOf } from '../backend/refusal.js'
 import type { Hit } from '../backend/entries.js'
+import { UNTIMED } from '../observe/told.js'
 import { takeOff } from '../making/find.js'
 import type { Frame } from '../making/frame.js'
 import { dependOnHit } from '../making/landed.js'

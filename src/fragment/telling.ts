@@ -2,11 +2,11 @@ import type { Hit } from '../backend/entries.js'
 import { rememberedOf } from '../caches.js'
 import type { Start } from '../making/order.js'
 import { fragmentChannel, type FragmentMessage, type FragmentOutcome } from '../observe/channels.js'
-import { UNTIMED } from '../backend/calls.js'
 import { STORE_FAILED, type MissCause } from '../observe/miss-cause.js'
 import type { FragmentReason } from '../observe/reasons.js'
 import type { Lost } from '../observe/remembered.js'
 import type { Tally } from '../observe/tally.js'
+import { endNow, UNTIMED } from '../observe/told.js'
 import type { Served } from '../staleness.js'
 import { observer } from './shown.js'
 import { cachesOf, subjectOf, type Fragment } from './spec.js'
@@ -16,8 +16,7 @@ export function tellOfFailure(
   startedMs: number,
   error: unknown,
 ): void {
-  const failedMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
-  cache.calls.lookupFailed('get', variant.key, failedMs, error)
+  cache.calls.lookupFailed('get', variant.key, startedMs, error)
 }
 
 /** Whether anybody hears about each fragment, apart from hits that are answered at once. */
@@ -76,15 +75,17 @@ export function publish(
   reason?: FragmentReason,
 ): void {
   const { tally } = fragment
-  const durationMs = startedMs === UNTIMED ? 0 : performance.now() - startedMs
   tally.count(outcome, reason)
   tally.missed(cause)
   if (outcome === 'hit') {
     if (startedMs === UNTIMED) return
+    const durationMs = endNow(startedMs)
     tally.timed(durationMs)
     tellOfHit(fragment, durationMs)
-  } else if (isTold(tally))
+  } else if (isTold(tally)) {
+    const durationMs = endNow(startedMs)
     tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs, cause, reason), 1)
+  }
 }
 
 /** What became of a fragment that was not rendered. */

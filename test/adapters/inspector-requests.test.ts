@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { channel } from 'node:diagnostics_channel'
+import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import type { RequestEvent } from '../../adapters/inspector/index.js'
-import { createCaches, FragmentCache, LocMemCache } from '../../src/index.js'
+import { createCaches, FragmentCache, LocMemCache, type FragmentMessage } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually } from '../support/express.js'
 import { Inspected, type Listener } from './inspector-support.js'
@@ -76,6 +76,21 @@ describe('the feed by request', () => {
     await inspected.site.get('/countries/FRA')
     const hit = await request(listener, ({ outcome }) => outcome === 'hit')
     expect(hit.parts.filter(({ kind }) => kind === 'fragment')).toEqual([])
+  })
+
+  it('has the start of a fragment that another listener hears about first, and takes its time', async () => {
+    const busy = (message: unknown) => {
+      if ((message as FragmentMessage).name !== 'box') return
+      const untilMs = performance.now() + 40
+      while (performance.now() < untilMs);
+    }
+    subscribe('fragcache:fragment', busy)
+    onTestFinished(() => void unsubscribe('fragcache:fragment', busy))
+    const { inspected, listener } = await open()
+    await inspected.site.get('/countries/FRA')
+    const { parts } = await request(listener, ({ url }) => url.endsWith('/FRA'))
+    const startMs = (name: string) => parts.find(({ title }) => title === name)?.startMs ?? NaN
+    expect(startMs('box')).toBeLessThan(startMs('facts'))
   })
 
   it('tells how long it took to write a fragment, and not twice', async () => {
