@@ -34,6 +34,7 @@ export interface TemplatePlace {
   readonly template: string
   /** The line, counted from 1. */
   readonly line?: number
+  /** 0: nothing that was rendered there is stored. */
   readonly entries: number
   /** A link that opens the template in the editor. Only with the option `editor`. */
   readonly inEditor?: string
@@ -43,7 +44,10 @@ export interface TemplatePlace {
 export interface FragmentRoute {
   /** As in statistics: `GET /countries/:code`; `GET (any)` where no router has found one. */
   readonly route: string
-  /** How often the fragment was shown there, from the cache or rendered. */
+  /**
+   * How often the fragment was shown there: from the cache, rendered, or inside a fragment or page that this process
+   * stored.
+   */
   readonly times: number
   /** At most five of the paths that were requested. */
   readonly paths: readonly string[]

@@ -42,12 +42,16 @@ export class FragmentRoutes {
     answering.enter({ request, path })
   }
 
-  /** Notes that a fragment is shown by the calling code. */
-  add(alias: string, name: string): void {
+  /**
+   * Notes that a fragment is shown by the calling code.
+   *
+   * @param knownRoute - Of the stored page that it is in: no router finds one for a page from the cache.
+   */
+  add(alias: string, name: string, knownRoute?: string): void {
     const around = answering.current
     if (around === undefined) return
     // Only now: a router finds the route after the request has come.
-    const route = cutText(routeName(around.request), MAX_TEXT)
+    const route = cutText(knownRoute ?? routeName(around.request), MAX_TEXT)
     const path = cutText(around.path, MAX_TEXT)
     const key = JSON.stringify([alias, name, route])
     const seen = this.#seen.get(key) ?? { alias, name, route, times: 0, paths: [] }

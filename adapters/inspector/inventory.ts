@@ -1,6 +1,7 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
 import { stillThere } from '../../src/backend/still-there.js'
 import type { Caches } from '../../src/caches.js'
+import type { TagPosition } from '../../src/errors.js'
 import { toDependents } from '../../src/observe/dependents.js'
 import type { StoredEntry } from '../../src/observe/remembered.js'
 import { fragmentStatsOf, routeStatsOf } from '../../src/observe/stats.js'
@@ -20,6 +21,7 @@ import type {
   TemplatePlace,
 } from './api.js'
 import { RequestFault } from './body.js'
+import { isFragmentTag, nameOf, OF_USER } from './contents.js'
 import type { EditorLinks } from './editor.js'
 import type { FollowedSubjects } from './followed.js'
 import type { FragmentRoutes } from './fragment-routes.js'
@@ -78,7 +80,7 @@ export class Inventory {
       })),
       history: tally === undefined ? [] : this.followed.historyOf(tally),
       ...latestOf(mine),
-      places: placesOf(mine, editor),
+      places: placesOf(mine, tally?.positions ?? [], editor),
       tags: tagsOf(mine),
       contains: fragmentsIn(mine).filter((one) => one.name !== name),
       dependents: toDependents(around),
@@ -202,9 +204,6 @@ export class Inventory {
   }
 }
 
-const OF_USER = userTag('')
-const OF_FRAGMENTS = [fragmentTag(''), foreignTag(fragmentTag(''))]
-
 function hasTagOfUser({ tags }: StoredEntry): boolean {
   return [...tags.keys()].some((tag) => tag.startsWith(OF_USER))
 }
@@ -258,20 +257,21 @@ function toKnownEntry({ core, subject, tags, storedAtMs, freshUntilMs }: Lying):
   }
 }
 
-/** Every kind of stored tag has a mark of the same length. */
-function nameOf(stored: string): string {
-  return stored.slice(OF_USER.length)
-}
-
-function placesOf(entries: readonly Lying[], editor: EditorLinks): readonly TemplatePlace[] {
+/** @param seen - The tags that it was rendered by, stored or not. */
+function placesOf(
+  entries: readonly Lying[],
+  seen: Iterable<TagPosition>,
+  editor: EditorLinks,
+): readonly TemplatePlace[] {
   const places = new Map<string, TemplatePlace>()
-  for (const { subject } of entries) {
-    const { template, line } = subject
-    if (template === undefined) continue
+  const add = ({ template, line }: TagPosition, count: number) => {
+    if (template === undefined) return
     const id = `${template}\n${line}`
-    const count = (places.get(id)?.entries ?? 0) + 1
-    places.set(id, { template, ...(line !== undefined && { line }), entries: count })
+    const sum = (places.get(id)?.entries ?? 0) + count
+    places.set(id, { template, ...(line !== undefined && { line }), entries: sum })
   }
+  for (const { subject } of entries) add(subject, 1)
+  for (const position of seen) add(position, 0)
   const most = [...places.values()].sort((a, b) => b.entries - a.entries).slice(0, MAX_NAMES)
   return most.map((place) => {
     const inEditor = editor.to(place.template, place.line)
@@ -284,7 +284,7 @@ function tagsOf(entries: readonly Lying[]): readonly NamedCount[] {
 }
 
 function fragmentsIn(entries: readonly Lying[]): readonly NamedCount[] {
-  return countNames(entries, (tag) => OF_FRAGMENTS.some((mark) => tag.startsWith(mark)))
+  return countNames(entries, isFragmentTag)
 }
 
 function countNames(

@@ -18,6 +18,7 @@ import type {
   ServerStats,
 } from './api.js'
 import { AUDIT_CHANNEL, type AuditMessage } from './audit.js'
+import { Contents, type Contained } from './contents.js'
 import type { Happening } from './events.js'
 import { Feed } from './feed.js'
 import { FollowedSubjects } from './followed.js'
@@ -51,6 +52,7 @@ export class Observer {
   readonly feed: Feed
   readonly inventory: Inventory
   readonly #watched: Watched
+  readonly #contents: Contents
   readonly #followed = new FollowedSubjects()
   readonly #fragmentRoutes = new FragmentRoutes()
   readonly #history = new History()
@@ -73,6 +75,7 @@ export class Observer {
     processes: string | undefined,
   ) {
     this.#watched = new Watched(WHO, caches)
+    this.#contents = new Contents(caches, this.#watched)
     const { fragments, routes } = this.#watched.tallies
     fragments.countsCauses = true
     routes.countsCauses = true
@@ -246,10 +249,15 @@ export class Observer {
     const timer = setInterval(onTime, INTERVAL_MS).unref()
     const end = listen(WHO, {
       response: (message) => {
-        if (this.#isShown(message)) this.#responses.add(message, Date.now())
+        if (!this.#isShown(message)) return
+        this.#responses.add(message, Date.now())
+        this.#addRoutes(this.#contents.ofPage(message))
       },
-      fragment: ({ alias, name }) => {
-        if (this.#watched.aliases.has(alias)) this.#fragmentRoutes.add(alias, name)
+      fragment: (message) => {
+        const { alias, name } = message
+        if (!this.#watched.aliases.has(alias)) return
+        this.#fragmentRoutes.add(alias, name)
+        this.#addRoutes(this.#contents.ofFragment(message))
       },
     })
     this.#fragmentRoutes.track()
@@ -265,6 +273,10 @@ export class Observer {
       this.#fragmentRoutes.end()
       end()
     }
+  }
+
+  #addRoutes(inside: Iterable<Contained>): void {
+    for (const { alias, name, route } of inside) this.#fragmentRoutes.add(alias, name, route)
   }
 
   #stopLooking(): void {

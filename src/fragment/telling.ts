@@ -74,7 +74,7 @@ export function publish(
   cause?: MissCause,
   reason?: FragmentReason,
 ): void {
-  const { tally } = fragment
+  const { tally, site } = fragment
   tally.count(outcome, reason)
   tally.missed(cause)
   if (outcome === 'hit') {
@@ -82,7 +82,10 @@ export function publish(
     const durationMs = endNow(startedMs)
     tally.timed(durationMs)
     tellOfHit(fragment, durationMs)
-  } else if (isTold(tally)) {
+    return
+  }
+  if (tally.countsCauses) tally.seenAt(site)
+  if (isTold(tally)) {
     const durationMs = endNow(startedMs)
     tell(fragment, messageOf(fragment, outcome, bodyMs, durationMs, cause, reason), 1)
   }
@@ -123,7 +126,8 @@ export function publishServed(
 
 /** Tells of a hit that was timed, for those that came since the last one was. */
 export function tellOfHit(fragment: Fragment, durationMs: number): void {
-  const { tally } = fragment
+  const { tally, site } = fragment
+  if (tally.countsCauses) tally.seenAt(site)
   const count = tally.sampler.takeUntold(tally.outcomes.hit)
   if (isTold(tally)) tell(fragment, messageOf(fragment, 'hit', 0, durationMs), count)
 }

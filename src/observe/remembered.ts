@@ -268,6 +268,16 @@ export class RememberedEntries {
     return cause
   }
 
+  /** An entry, whatever became of it since. */
+  entryOf(storedKey: string): StoredEntry | undefined {
+    return this.#entries.peek(storedKey)
+  }
+
+  /** The last entries of a fragment or URL, whatever became of them since. */
+  entriesOf(subject: Pick<Subject, 'kind' | 'name'>): readonly StoredEntry[] {
+    return this.#lastOf(subject)
+  }
+
   /**
    * What this process stored, and its store may still have. Left out is what its key does not tell: that something
    * else was stored in its place, or that its URL was dropped, after which its entry lies there for a while and is

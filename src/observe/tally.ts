@@ -1,5 +1,6 @@
 import type { FragmentMessage } from './channels.js'
 import { since, type Counters } from './counters.js'
+import type { TagPosition } from '../errors.js'
 import { Distinct } from './distinct.js'
 import { ListenerList } from './listener-list.js'
 import type { MissCause } from './miss-cause.js'
@@ -32,6 +33,9 @@ const NO_CAUSES: ReadonlyMap<string, number> = new Map()
 /** More tags and fragments that made something of one name a miss are not told apart. */
 const MAX_CAUSES = 20
 
+/** More positions of the tags of one fragment are not remembered. */
+const MAX_POSITIONS = 20
+
 /** What a tally has counted up to some moment, or between two. */
 export interface Figures {
   readonly outcomes: Readonly<Outcomes>
@@ -49,6 +53,9 @@ export class Tally {
   /** Most fragments have none. */
   #reasons: Map<string, Outcomes> | undefined
   #causes: Map<string, number> | undefined
+  /** By template and line. */
+  #positions: Map<string, TagPosition> | undefined
+  #lastPosition: TagPosition | undefined
   readonly variants = new Distinct()
   readonly sampler = new TimingSample()
   /** Those whose saved time is in the sums. */
@@ -67,7 +74,7 @@ export class Tally {
     this.listeners = tallies.listeners
   }
 
-  /** Whether it is worth while to find out why it was missing. */
+  /** Whether it is worth while to find out why it was missing, and where it is. */
   get countsCauses(): boolean {
     return this.tallies.countsCauses
   }
@@ -91,6 +98,20 @@ export class Tally {
     const name = nameOfCause(cause)
     const counted = causes.has(name) || causes.size < MAX_CAUSES ? name : cause.code
     causes.set(counted, (causes.get(counted) ?? 0) + 1)
+  }
+
+  /** Notes which tag of a template it is rendered by. */
+  seenAt(position: TagPosition): void {
+    const { template, line } = position
+    if (position === this.#lastPosition || template === undefined) return
+    this.#lastPosition = position
+    const positions = (this.#positions ??= new Map<string, TagPosition>())
+    if (positions.size < MAX_POSITIONS) positions.set(`${line} ${template}`, position)
+  }
+
+  /** Those of the tags that it was rendered by since there is an inspector. Of hits, only some are noted. */
+  get positions(): Iterable<TagPosition> {
+    return this.#positions?.values() ?? []
   }
 
   /** @param ms - How long the body or the view ran; 0: it did not. */
@@ -193,7 +214,10 @@ export const MAX_NAME_LENGTH = 256
 export class Tallies {
   readonly #byAlias = new Map<string, Map<string, Tally>>()
   readonly listeners = new ListenerList<FragmentMessage>()
-  /** Whether anybody is going to ask why things were missing: to find out takes longer than to look them up. */
+  /**
+   * Whether anybody is going to ask why things were missing, and where they are: to find out takes longer than to
+   * look them up.
+   */
   countsCauses = false
   #size = 0
 

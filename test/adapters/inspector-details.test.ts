@@ -80,6 +80,53 @@ describe('what the inspector tells of one fragment', () => {
     ])
   })
 
+  it.each([
+    ['has no time', '{% cache 0 box %}x{% endcache %}'],
+    ['has a false `if`', '{% cache 60 box if=false %}x{% endcache %}'],
+    ['fails', '{% cache 60 box %}{{ fail() }}{% endcache %}'],
+  ])('has the templates of one that is never stored, since it %s', async (_, body) => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const inspected = await Inspected.open(caches)
+    writeFileSync(join(templates, 'never.njk'), `\n\n${body}`)
+    const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(templates))
+    env.addGlobal('fail', () => {
+      throw new Error('boom')
+    })
+    await registerCache(env, caches)
+      .renderAsync('never.njk', {})
+      .catch(() => undefined)
+    const { places, entryCount } = await of(inspected, 'box')
+    expect([places, entryCount]).toEqual([[{ template: 'never.njk', line: 3, entries: 0 }], 0])
+  })
+
+  it('has the templates of one that another process has stored, once somebody looks', async () => {
+    const name = `shared-${process.pid}`
+    writeFileSync(join(templates, 'shared.njk'), '{% cache 60 box %}x{% endcache %}')
+    const render = async (inspect: boolean) => {
+      const caches = createCaches({ default: new LocMemCache({ location: name }) })
+      const inspected = inspect ? await Inspected.open(caches) : undefined
+      await inspected?.get('/')
+      const env = new nunjucks.Environment(new nunjucks.FileSystemLoader(templates))
+      await registerCache(env, caches).renderAsync('shared.njk', {})
+      return inspected
+    }
+    await render(false)
+    const inspected = (await render(true)) as Inspected
+    const { places, stats } = await of(inspected, 'box')
+    expect(stats).toMatchObject({ hits: 1, misses: 0 })
+    expect(places).toEqual([{ template: 'shared.njk', line: 1, entries: 0 }])
+  })
+
+  it('has at most twenty templates that it was not stored by', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const inspected = await Inspected.open(caches)
+    const fragments = new FragmentCache(caches)
+    for (let i = 0; i < 30; i++) {
+      fragments.renderSync({ name: 'box', timeout: 0, template: `t${i}` }, () => 'x')
+    }
+    expect((await of(inspected, 'box')).places).toHaveLength(20)
+  })
+
   it('has nothing of what was invalidated, nor of another cache', async () => {
     const { caches, inspected, facts } = await open()
     await facts('FRA')

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import express from 'express'
 import nunjucks from 'nunjucks'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { responseCache } from '../../adapters/express/index.js'
 import type { FragmentDetail, FragmentStats } from '../../adapters/inspector/index.js'
 import { registerCache } from '../../adapters/nunjucks/index.js'
 import { fragmentChannel } from '../../src/observe/channels.js'
@@ -84,6 +85,40 @@ describe('the routes of a fragment', () => {
     expect(await routesOf('menu')).toEqual([{ route: 'GET /about', times: 1, paths: ['/about'] }])
     await inspected.act('reset', {})
     expect(await routesOf('menu')).toEqual([])
+  })
+
+  it('are those that show a fragment or a page with it in it, as it was stored here', async () => {
+    const caches = createCaches({ default: new LocMemCache(), far: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    const pages = responseCache(caches, { seconds: 600 })
+    const show = () =>
+      fragments.render({ name: 'box', timeout: 60 }, async () =>
+        [
+          await fragments.render({ name: 'menu', timeout: 60 }, () => 'Menu'),
+          await fragments.render({ name: 'far', timeout: 60, using: 'far' }, () => 'Far'),
+        ].join(''),
+      )
+    const inspected = await Inspected.open(caches, { pages }, (app) => {
+      app.get('/plain', async (_req, res) => res.send(await show()))
+      app.use(pages.cacheSite())
+      app.get('/page/:id', async (_req, res) => res.send(await show()))
+    })
+    const routesOf = async (alias: string, name: string) => {
+      const query = new URLSearchParams({ alias, name })
+      return (await inspected.json<FragmentDetail>(`/api/fragment?${query.toString()}`)).routes
+    }
+    await show()
+    await inspected.get('/')
+    for (const path of ['/plain', '/plain', '/page/1', '/page/1', '/page/1']) {
+      await inspected.site.get(path)
+    }
+    const expected = [
+      { route: 'GET /page/:id', times: 3, paths: ['/page/1'] },
+      { route: 'GET /plain', times: 2, paths: ['/plain'] },
+    ]
+    expect(await routesOf('default', 'box')).toEqual(expected)
+    expect(await routesOf('default', 'menu')).toEqual(expected)
+    expect(await routesOf('far', 'far')).toEqual(expected)
   })
 
   it('are none where no request shows it, and GET (any) where there is no router', async () => {

@@ -155,7 +155,11 @@ function placeText(template, line) {
 /** @param {readonly TemplatePlace[]} places */
 function placeList(places) {
   if (places.length === 0) {
-    return el('p', { class: 'hint' }, 'It was rendered from code, or nothing of it is stored.')
+    return el(
+      'p',
+      { class: 'hint' },
+      'It was rendered from code, or not yet while there was an inspector.',
+    )
   }
   return el(
     'ul',
@@ -167,7 +171,11 @@ function placeList(places) {
         inEditor === undefined
           ? el('span', {}, ...placeText(template, line))
           : el('a', { href: inEditor }, ...placeText(template, line)),
-        el('span', { class: 'hint' }, ` ${plural(entries, 'variant')}`),
+        el(
+          'span',
+          { class: 'hint' },
+          ` ${entries === 0 ? 'not stored' : plural(entries, 'variant')}`,
+        ),
       ),
     ),
   )

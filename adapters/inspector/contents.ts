@@ -1,0 +1,72 @@
+import { coreOf, type CacheCore } from '../../src/backend/core.js'
+import type { Caches } from '../../src/caches.js'
+import type { FragmentMessage } from '../../src/observe/channels.js'
+import type { StoredEntry } from '../../src/observe/remembered.js'
+import type { ResponseTold, Watched } from '../../src/observe/watch.js'
+import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
+
+export const OF_USER = userTag('')
+const OF_OWN_FRAGMENT = fragmentTag('')
+const OF_FOREIGN_FRAGMENT = foreignTag(OF_OWN_FRAGMENT)
+
+/** Every kind of stored tag has a mark of the same length. */
+export function nameOf(stored: string): string {
+  return stored.slice(OF_USER.length)
+}
+
+export function isFragmentTag(stored: string): boolean {
+  return stored.startsWith(OF_OWN_FRAGMENT) || stored.startsWith(OF_FOREIGN_FRAGMENT)
+}
+
+/** The outcomes of what is shown as it was stored: what is inside is reported by nobody. */
+const SHOWN_AS_STORED: ReadonlySet<string> = new Set(['hit', 'stale', 'joined'])
+
+/** A fragment that is inside something stored, and the route of that. */
+export interface Contained {
+  readonly alias: string
+  readonly name: string
+  readonly route?: string | undefined
+}
+
+/** Tells which fragments are inside something that was shown as this process stored it. */
+export class Contents {
+  constructor(
+    private readonly caches: Caches,
+    private readonly watched: Watched,
+  ) {}
+
+  *ofFragment({ alias, name, key, outcome }: FragmentMessage): Generator<Contained> {
+    if (!SHOWN_AS_STORED.has(outcome)) return
+    const core = this.#coreOf(alias)
+    const entry = core?.remembered.entryOf(core.keys.make(key))
+    if (entry === undefined) return
+    for (const one of this.#inside(alias, entry)) {
+      if (one.alias !== alias || one.name !== name) yield one
+    }
+  }
+
+  *ofPage({ alias, url, key, outcome }: ResponseTold): Generator<Contained> {
+    if (!SHOWN_AS_STORED.has(outcome)) return
+    const pages = this.#coreOf(alias)?.remembered.entriesOf({ kind: 'page', name: url })
+    const page = pages?.findLast(({ subject }) => subject.key === key)
+    if (page !== undefined) yield* this.#inside(alias, page)
+  }
+
+  /** A cache that other caches have too may carry its alias there. */
+  #coreOf(alias: string): CacheCore | undefined {
+    return this.caches.has(alias) ? coreOf(this.caches.get(alias)) : undefined
+  }
+
+  *#inside(alias: string, { subject: { route }, tags }: StoredEntry): Generator<Contained> {
+    for (const stored of tags.keys()) {
+      const name = nameOf(stored)
+      if (stored.startsWith(OF_OWN_FRAGMENT)) yield { alias, name, route }
+      else if (stored.startsWith(OF_FOREIGN_FRAGMENT)) {
+        for (const other of this.watched.aliases) {
+          const isThere = this.watched.tallies.fragments.find(other, name) !== undefined
+          if (other !== alias && isThere) yield { alias: other, name, route }
+        }
+      }
+    }
+  }
+}
