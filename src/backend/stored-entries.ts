@@ -246,8 +246,13 @@ export class StoredEntries implements Entries {
   areThere(stored: readonly StoredTags[]): MaybePromise<readonly boolean[]> {
     const keys = stored.map(({ storedKey }) => storedKey)
     const tags = [...new Set(stored.flatMap(({ tags }) => [...tags.keys()]))]
+    // No store has to know how to read nothing.
+    const versions = (): MaybePromise<SeenVersions> =>
+      tags.length === 0
+        ? NO_VERSIONS
+        : chain(this.lookup([], tags, { isCurrent: true }), ({ seen }) => seen)
     return chain(this.#of.store.readDeadlines(keys), (deadlines) =>
-      chain(this.lookup([], tags, { isCurrent: true }), ({ seen }) =>
+      chain(versions(), (seen) =>
         stored.map(
           ({ tags }, i) => deadlines[i] !== undefined && currentUntil(tags, seen) !== INVALIDATED,
         ),

@@ -35,6 +35,9 @@ export function generationKey({ keyPrefix, uri }: PageAddress, uriHash = md5(uri
   return `fragcache.page_generation.${keyPrefix}.${uriHash}`
 }
 
+/** What the key of every page begins with. */
+const PAGES = 'views.decorators.cache.cache_page.'
+
 /** The key of the list of a URI's variants in one language and time zone; none in Django. */
 export function variantsKey(address: PageAddress, uriHash = md5(address.uri)): string {
   return `fragcache.page_variants.${address.keyPrefix}.${uriHash}${keySuffix(address)}`
@@ -64,7 +67,13 @@ export function variantKey(
   uriHash = md5(address.uri),
 ): string {
   const suffix = keySuffix(address)
-  return `views.decorators.cache.cache_page.${address.keyPrefix}.${method}.${uriHash}.${variant}${suffix}`
+  return `${PAGES}${address.keyPrefix}.${method}.${uriHash}.${variant}${suffix}`
+}
+
+/** The key prefix in the key of a page; `undefined`: it is of another URI. */
+export function prefixOfPageKey(key: string, uri: string): string | undefined {
+  const end = key.indexOf(`.GET.${md5(uri)}.`)
+  return key.startsWith(PAGES) && end >= PAGES.length ? key.slice(PAGES.length, end) : undefined
 }
 
 /** What tells the variants of a URI apart: the values of the listed headers. */

@@ -36,6 +36,14 @@ export interface Subject {
   readonly route?: string | undefined
   /** Milliseconds since the epoch, `null`: never; where the store does not know it, as of a page. */
   readonly freshUntilMs?: number | null | undefined
+  /** Of a page: the record without which nothing finds it. */
+  readonly record?: NeededRecord | undefined
+}
+
+/** What has to be stored under another key for an entry to be of use. */
+export interface NeededRecord {
+  readonly storedKey: string
+  readonly fits: (value: unknown) => boolean
 }
 
 /** What a page varies on. @param value - Not shown to anybody. */
@@ -279,9 +287,9 @@ export class RememberedEntries {
   }
 
   /**
-   * What this process stored, and its store may still have. Left out is what its key does not tell: that something
-   * else was stored in its place, or that its URL was dropped, after which its entry lies there for a while and is
-   * found by nobody.
+   * What this process stored, and its store may still have. Left out is what it knows to be of no use: something
+   * else was stored in its place, or its URL was dropped, after which its entry lies there for a while and is found by
+   * nobody.
    */
   *all(): Generator<StoredEntry> {
     for (const entry of this.#entries.values()) {
@@ -395,7 +403,8 @@ function bytesOfEnding({ from = '', by = '' }: Ending): number {
 
 /** Without its stored key, which it is remembered by, but with its place among those of its name. */
 function bytesOfRemembered({ subject, tags }: Remembered): number {
-  const { key, name, variant, route = '' } = subject
+  const { key, name, variant, route = '', record } = subject
   const texts = [key, name, route].reduce((sum, text) => sum + bytesOfText(text), 0)
-  return 350 + texts + bytesOfTexts(variant) + 100 * tags.size
+  const forRecord = record === undefined ? 0 : 200 + bytesOfText(record.storedKey)
+  return 350 + forRecord + texts + bytesOfTexts(variant) + 100 * tags.size
 }

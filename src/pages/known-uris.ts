@@ -1,3 +1,4 @@
+import type { CacheCore } from '../backend/core.js'
 import { BoundedMemo, bytesOfText, bytesOfTexts } from '../bounded-memo.js'
 import {
   generationKey,
@@ -9,6 +10,7 @@ import {
 } from '../http/page-key.js'
 import { decodeGeneration, decodeHeaderList, type ListRecord } from './page-records.js'
 import type { HeaderFields } from '../http/header-values.js'
+import type { NeededRecord } from '../observe/remembered.js'
 
 /** Longer ones are not worth the memory. */
 const MAX_URI_LENGTH = 2048
@@ -57,6 +59,14 @@ export class KnownUri {
     // The same string object is compared quickly next time.
     this.#generationValue = value
     return this.#generation
+  }
+
+  /** What has to be stored for a page of a generation to be found. */
+  recordOf(generation: string, cache: Pick<CacheCore, 'checkedKey'>): NeededRecord {
+    return {
+      storedKey: this.storedKey(this.generationKey, (key) => cache.checkedKey(key)),
+      fits: (value) => decodeGeneration(value)?.generation === generation,
+    }
   }
 
   /** Reads the record of its header list. */

@@ -1,9 +1,11 @@
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
 import { readDescription, type EntryDescription } from '../describe.js'
-import { decodeStoredResponse } from '../http/stored-response.js'
+import { generationKey, prefixOfPageKey } from '../http/page-key.js'
+import { decodeStoredResponse, type StoredResponse } from '../http/stored-response.js'
 import { defaultKeyFunction, type Version } from '../keys.js'
 import { isOwnKey } from '../own-keys.js'
+import { decodeGeneration } from './page-records.js'
 
 /** What an entry is: a fragment has its name behind it. */
 export type Kind = 'fragment' | 'page' | 'value'
@@ -62,8 +64,23 @@ async function describeStored(cache: Cache, storedKey: string): Promise<ListedEn
   if (found === undefined || key.startsWith(PAGES_HEADERS)) return undefined
   const { value, alias: _alias, ...entry } = found
   const kind = kindOf(key)
-  const url = kind === 'page' ? decodeStoredResponse(value, true)?.uri : undefined
-  return { ...entry, kind, ...(url !== undefined && { url }) }
+  const page = kind === 'page' ? decodeStoredResponse(value, true) : undefined
+  if (page === undefined) return { ...entry, kind }
+  return (await isDropped(cache, entry, page)) ? undefined : { ...entry, kind, url: page.uri }
+}
+
+/** Whether a page's URL was dropped, so that nothing finds the page any more. */
+async function isDropped(
+  cache: Cache,
+  { key, version }: Pick<EntryDescription, 'key' | 'version'>,
+  { uri, generation }: StoredResponse,
+): Promise<boolean> {
+  const keyPrefix = prefixOfPageKey(key, uri)
+  if (keyPrefix === undefined) return false
+  const core = coreOf(cache)
+  const storedKey = core.keys.make(generationKey({ keyPrefix, uri }), version)
+  const { hits } = await core.entries.lookup([storedKey], [], { isCurrent: true })
+  return decodeGeneration(hits[0]?.value)?.generation !== generation
 }
 
 const PAGES_HEADERS = 'views.decorators.cache.cache_header.'

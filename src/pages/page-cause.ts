@@ -3,7 +3,12 @@ import type { CacheCore } from '../backend/core.js'
 import { currentMs } from '../current-time.js'
 import { headerText, type HeaderFields } from '../http/header-values.js'
 import type { MissCause } from '../observe/miss-cause.js'
-import { variantPart, type RememberedEntries, type Subject } from '../observe/remembered.js'
+import {
+  variantPart,
+  type NeededRecord,
+  type RememberedEntries,
+  type Subject,
+} from '../observe/remembered.js'
 import type { NewPage, PageLookup, PageRequest } from './page.js'
 
 /**
@@ -11,6 +16,7 @@ import type { NewPage, PageLookup, PageRequest } from './page.js'
  *
  * @param keyedBy - The names of the headers that it is keyed by.
  * @param values - Theirs.
+ * @param record - That of its generation.
  */
 export function pageSubject(
   request: PageRequest,
@@ -18,6 +24,7 @@ export function pageSubject(
   keyedBy: readonly string[],
   values: HeaderFields,
   page?: Pick<NewPage, 'route' | 'head'>,
+  record?: NeededRecord,
 ): Subject {
   const { uri, language, timeZone } = request
   const variant = [
@@ -28,7 +35,7 @@ export function pageSubject(
     ),
   ]
   const freshUntilMs = page?.head.freshUntilMs
-  return { kind: 'page', key, name: uri, variant, route: page?.route, freshUntilMs }
+  return { kind: 'page', key, name: uri, variant, route: page?.route, freshUntilMs, record }
 }
 
 /** Nobody can tell by a fingerprint what was sent. */

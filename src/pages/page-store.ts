@@ -320,7 +320,7 @@ export class PageStore {
         writes,
         (key) => cache.checkedKey(key),
         tags,
-        pageSubject(request, key, keyedBy, values, page),
+        pageSubject(request, key, keyedBy, values, page, known.recordOf(generation, cache)),
       ),
     )
     const refusal = whyNotAll(outcomes)

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import express from 'express'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { responseCache } from '../../adapters/express/index.js'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
@@ -7,6 +9,7 @@ import { RedisCache } from '../../src/backends/redis.js'
 import { TieredCache } from '../../src/backends/tiered.js'
 import { createCaches, FragmentCache, LocMemCache, type Cache } from '../../src/index.js'
 import { newTable, openBetterSqlite3 } from '../support/databases.js'
+import { Site } from '../support/express.js'
 import { folderOfFile } from '../support/folders.js'
 import { redisOfFile } from '../support/redis.js'
 import { sharedServer } from '../support/servers.js'
@@ -113,6 +116,27 @@ for (const [name, isThere, isShared, open] of stores) {
       expect((await one.caches.explainTags(['b'])).entries).toBe(1)
       await other.caches.invalidateTags(['a'])
       expect((await one.caches.explainTags(['b'])).entries).toBe(0)
+    })
+
+    it.runIf(isShared)('has no page whose URL another process dropped', async () => {
+      const one = newProcess('pages')
+      const pages = responseCache(one.caches, { seconds: 60 })
+      const app = express()
+      app.use(pages.cacheSite())
+      app.get('/:id', (_req, res) => res.setHeader('Vary', 'Accept-Language').send('page'))
+      const site = await Site.open(app)
+      const visit = (path: string, language = 'de') =>
+        site.get(path, { headers: { 'accept-language': language } })
+      await visit('/1')
+      await visit('/1', 'fr')
+      await visit('/2')
+      const url = `${site.origin}/1`
+      await expect.poll(async () => (await pages.explain(url)).entries).toBe(2)
+      await responseCache(newProcess('pages').caches).invalidate(url)
+      expect((await pages.explain(url)).entries).toBe(0)
+      expect((await pages.explain(`${site.origin}/2`)).entries).toBe(1)
+      await visit('/1')
+      await expect.poll(async () => (await pages.explain(url)).entries).toBe(1)
     })
   })
 }
