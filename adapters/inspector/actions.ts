@@ -1,9 +1,11 @@
+import { coreOf } from '../../src/backend/core.js'
+import { stillThere } from '../../src/backend/still-there.js'
 import type { Cache } from '../../src/cache.js'
 import { explainStoredTags, invalidateStoredTags, type Caches } from '../../src/caches.js'
 import { didYouMean } from '../../src/did-you-mean.js'
 import { CacheBackendError, type FragcacheError } from '../../src/errors.js'
 import { checkName } from '../../src/fragment/key.js'
-import type { Dependents } from '../../src/observe/dependents.js'
+import { toDependents, type Dependents } from '../../src/observe/dependents.js'
 import { foreignTag, fragmentTag } from '../../src/tags.js'
 import type { AuditAction } from './audit.js'
 import { RequestFault } from './body.js'
@@ -64,22 +66,26 @@ const READERS: Readonly<Record<AuditAction, (body: Body, targets: Targets) => Ac
     checkNames(body, ['fragment', 'using', 'tag', 'soft', 'url', 'dryRun'])
     const given = ['fragment', 'tag', 'url'].filter((name) => body[name] !== undefined)
     if (given.length !== 1) throw fault('Give exactly one of fragment, tag and url.')
-    const action = INVALIDATIONS[given[0] as keyof typeof INVALIDATIONS](body, targets)
-    if (!readFlag(body, 'dryRun')) return action
-    return { ...action, isDryRun: true, run: async () => foretell(await action.explain()) }
+    return orDryRun(body, INVALIDATIONS[given[0] as keyof typeof INVALIDATIONS](body, targets))
   },
 
   clear(body, { caches }) {
-    checkNames(body, ['alias'])
+    checkNames(body, ['alias', 'dryRun'])
     const alias = readAlias(caches, body, 'alias')
-    return {
+    const cache = caches.get(alias)
+    return orDryRun(body, {
       alias,
       target: '',
+      explain: async () => {
+        const { entries } = await stillThere(coreOf(cache), () => true)
+        // Values without tags are not remembered.
+        return toDependents([{ entries, isWhole: false }])
+      },
       run: async () => {
-        await caches.get(alias).clear()
+        await cache.clear()
         return `${shown(alias)} is empty.`
       },
-    }
+    })
   },
 
   reset(body, { reset }) {
@@ -92,6 +98,12 @@ const READERS: Readonly<Record<AuditAction, (body: Body, targets: Targets) => Ac
       },
     }
   },
+}
+
+/** What is asked for, or only what it would drop. */
+function orDryRun(body: Body, action: Invalidation): Action {
+  if (!readFlag(body, 'dryRun')) return action
+  return { ...action, isDryRun: true, run: async () => foretell(await action.explain()) }
 }
 
 const INVALIDATIONS = { fragment: fragmentAction, tag: tagAction, url: urlAction }

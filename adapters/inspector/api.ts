@@ -287,6 +287,8 @@ export interface InvalidateRequest {
 /** The body of `POST api/clear`. */
 export interface ClearRequest {
   readonly alias: string
+  /** Reports what would be dropped, and drops nothing. */
+  readonly dryRun?: boolean
 }
 
 /** The result of an action, in one sentence. */

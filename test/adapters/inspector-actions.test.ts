@@ -193,7 +193,15 @@ describe.each(oneExpress)('an action, on $version', ({ express }) => {
     const inspected = await open({}, caches)
     await caches.default.set('one', 1)
     await caches.other.set('one', 1)
+    await caches.default.set('two', 1, { tags: ['a'] })
     const told = audits()
+    const foretold = await inspected.act('clear', { alias: 'default', dryRun: true })
+    expect(JSON.parse(foretold.text)).toEqual({
+      ok: true,
+      sentence:
+        'Of what this process has stored it would drop 1 entry: 1 value (two). There may be more: this process does not know all entries.',
+    })
+    expect(await caches.default.get('one')).toBe(1)
     await inspected.act('clear', { alias: 'default' })
     expect(await caches.default.get('one')).toBeUndefined()
     expect(await caches.other.get('one')).toBe(1)

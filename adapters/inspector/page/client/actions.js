@@ -1,6 +1,6 @@
 import { aliasChoices } from './app.js'
 import { checkField, el, field, fill, setChoices, suggestions, uniqueId } from './dom.js'
-import { ask, askToInvalidate } from './notices.js'
+import { askToInvalidate } from './notices.js'
 import { getJson } from './requests.js'
 
 /**
@@ -70,9 +70,7 @@ export function createActions(app) {
    */
   async function confirmed(title, text, confirm, path, body, input) {
     const question = { title, text, confirm }
-    const isInvalidation = path === 'api/invalidate'
-    const answer = await (isInvalidation ? askToInvalidate(question, body) : ask(question))
-    if (answer === undefined) return
+    if ((await askToInvalidate(question, body, path)) === undefined) return
     if ((await app.act(path, body)) && input) input.value = ''
   }
 
@@ -144,7 +142,7 @@ export function createActions(app) {
       () =>
         confirmed(
           'Clear this cache?',
-          `Every entry of the cache “${alias.value}” is gone. This cannot be taken back.`,
+          `Every entry of the cache “${alias.value}” would be gone. This cannot be taken back.`,
           'Clear cache',
           'api/clear',
           { alias: alias.value },

@@ -114,14 +114,15 @@ export function ask({ title, text, confirm, input }) {
 }
 
 /**
- * Asks before something is invalidated, and says what that would drop.
+ * Asks before something is invalidated or cleared, and says what that would drop.
  *
  * @param {Question} question
  * @param {object} body - Of the invalidation.
+ * @param {string} [path]
  */
-export async function askToInvalidate(question, body) {
+export async function askToInvalidate(question, body, path = 'api/invalidate') {
   try {
-    const { sentence } = await postJson('api/invalidate', { ...body, dryRun: true })
+    const { sentence } = await postJson(path, { ...body, dryRun: true })
     return await ask({ ...question, text: `${question.text} ${sentence}` })
   } catch (error) {
     announceError(error)
