@@ -53,7 +53,7 @@ export function createFragmentDetail(app) {
           ['Misses', count(stats.misses)],
           ['Stale', count(stats.stale)],
           ['Joined', count(stats.joined)],
-          ['Bypassed', count(stats.bypasses)],
+          ['Not stored', count(stats.bypasses)],
           ['Errors', count(stats.errors)],
           ['Mean body', stats.bodyMs > 0 ? duration(stats.bodyMs) : 'no samples yet'],
           ['Mean hit', stats.hitMs === undefined ? 'no samples yet' : duration(stats.hitMs)],

@@ -43,7 +43,7 @@ export function createRouteDetail() {
           ['Misses', count(stats.misses)],
           ['Stale', count(stats.stale)],
           ['Joined', count(stats.joined)],
-          ['Bypassed', count(stats.bypasses)],
+          ['Not stored', count(stats.bypasses)],
           ['Mean handler', stats.viewMs > 0 ? duration(stats.viewMs) : 'no samples yet'],
           ['Time saved', saved(stats)],
           ['Variants', estimate(stats.variants), 'Of all that were stored'],

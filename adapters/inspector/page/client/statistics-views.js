@@ -96,7 +96,7 @@ function shared(time) {
       short,
       'Answered from the cache, rendered again in the background',
     ),
-    figure('bypasses', 'Bypassed', (row) => row.bypasses, short, 'Made and not stored'),
+    figure('bypasses', 'Not stored', (row) => row.bypasses, short, 'Rendered and not stored'),
   ]
 }
 
