@@ -1,3 +1,4 @@
+import { currentMs } from './current-time.js'
 import { isSameLife, laterOf, type ClockTime } from './clock.js'
 import { show } from './errors.js'
 import { nodeCrypto } from './node-crypto.js'
@@ -98,10 +99,14 @@ let issued = 0
  * @param time - What the store's clock showed; left out where that is not known.
  */
 export function newTagVersion(time?: ClockTime): string {
-  writer ??= nodeCrypto().randomBytes(6).toString('base64url')
-  const unique = `${writer}${Date.now().toString(36)}.${(issued++).toString(36)}`
+  writer ??= nodeCrypto().randomBytes(WRITER_BYTES).toString('base64url')
+  const unique = `${writer}${currentMs().toString(36)}.${(issued++).toString(36)}`
   return time === undefined ? unique : `${TIMED}${time.toString(36)}.${unique}`
 }
+
+const WRITER_BYTES = 6
+/** In base64url. */
+const WRITER_LENGTH = 8
 
 const TIMED = '@'
 const BIRTH = '+'
@@ -196,6 +201,24 @@ function softenedAfter(version: string, now: string): number {
   }
   const at = history.indexOf(last)
   return at < 0 ? INVALIDATED : Number(history[at + 3])
+}
+
+/**
+ * When a tag was invalidated after a version, by the clock of who did it: milliseconds since the epoch.
+ *
+ * @param now - The version by now.
+ * @returns `undefined`: its counter was lost, and says nothing of an invalidation; or it is not known.
+ */
+export function invalidatedAtMs(version: string, now: string): number | undefined {
+  const atMs =
+    hardPart(now) === hardPart(version) ? softenedAfter(version, now) : madeAtMs(hardPart(now))
+  return Number.isFinite(atMs) ? atMs : undefined
+}
+
+function madeAtMs(version: string): number {
+  if (isBirthVersion(version)) return NaN
+  const unique = version.startsWith(TIMED) ? version.slice(version.indexOf('.') + 1) : version
+  return parseInt(unique.slice(WRITER_LENGTH), 36)
 }
 
 /**

@@ -99,7 +99,7 @@ export class CacheCore {
   readonly types: ValueTypes
   readonly counts = new Counts()
   /** What was stored and removed through this cache. */
-  readonly remembered = new RememberedEntries()
+  readonly remembered = new RememberedEntries(() => this.store.keepsNothing)
   readonly keys: StoredKeys
   readonly store: CompleteStore
   readonly entries: Entries

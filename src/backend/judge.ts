@@ -1,6 +1,6 @@
 import { currentMs } from '../current-time.js'
 import type { Lost } from '../observe/remembered.js'
-import { currentUntil, INVALIDATED, type SeenVersions } from '../tags.js'
+import { currentUntil, INVALIDATED, invalidatedAtMs, type SeenVersions } from '../tags.js'
 import type { Hit } from './entries.js'
 
 /** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
@@ -33,7 +33,8 @@ export function lostOf({ tags, stamp }: Hit, current: SeenVersions): Lost | unde
   for (const [tag, version] of tags ?? []) {
     const now = current.get(tag)
     // A counter that the store has lost says nothing of an invalidation.
-    if (now !== undefined && now !== version) return { tag, version }
+    if (now === undefined || now === version) continue
+    return { tag, version, atMs: invalidatedAtMs(version, now) }
   }
   const expiredAtMs = stamp?.freshUntilMs
   return expiredAtMs !== undefined && expiredAtMs <= currentMs() ? { expiredAtMs } : undefined

@@ -2,7 +2,7 @@ import { coreOf } from '../backend/core.js'
 import { expiredAt } from '../backend/expired.js'
 import type { Cache } from '../cache.js'
 import type { Version } from '../keys.js'
-import { dropped, expired } from '../observe/miss-cause.js'
+import { droppedElsewhere, expired } from '../observe/miss-cause.js'
 import { toVersion, type EntryOptions } from './entries.js'
 import { canList } from '../pages/listed.js'
 import { listEntries } from './listing.js'
@@ -49,7 +49,9 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
   const trace = lost?.[0]
   if (trace !== undefined && trace !== 'unusable') {
     const { code, text } =
-      'tag' in trace ? dropped(trace.tag, undefined, nowMs, '') : expired(nowMs - trace.expiredAtMs)
+      'tag' in trace
+        ? droppedElsewhere(trace.tag, trace.atMs, nowMs, '')
+        : expired(nowMs - trace.expiredAtMs)
     return { cause: code, text }
   }
   if (lying[0] === undefined || lying[0] === null) {

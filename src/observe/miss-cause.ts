@@ -63,6 +63,12 @@ export const NOT_REMEMBERED: MissCause = {
   text: 'It was not stored, as far as this process remembers.',
 }
 
+/** Where it would not be kept either. */
+export const NOT_KEPT: MissCause = {
+  code: 'not-stored',
+  text: 'Its cache stores nothing.',
+}
+
 export const STORE_FAILED: MissCause = {
   code: 'store-failed',
   text: 'The store did not answer.',
@@ -99,25 +105,40 @@ export function expired(agoMs: number | undefined): MissCause {
   return { code: 'expired', text, ...(agoMs !== undefined && { agoMs }) }
 }
 
+/** @param storedTag - As it is stored: the user's, or that of a fragment. */
+export function dropped(storedTag: string, ending: Ending, nowMs: number): MissCause {
+  return { ...droppedBy(storedTag, ended(ending, nowMs)), ...detailsOf(ending, nowMs) }
+}
+
 /**
- * @param storedTag - As it is stored: the user's, or that of a fragment.
- * @param elsewhere - What is said where the ending is not known.
+ * Of a tag that another process invalidated.
+ *
+ * @param atMs - By its clock; `undefined`: not known.
+ * @param who - What is said of it.
  */
-export function dropped(
+export function droppedElsewhere(
   storedTag: string,
-  ending: Ending | undefined,
+  atMs: number | undefined,
   nowMs: number,
-  elsewhere = ' by another process',
+  who = 'by another process',
 ): MissCause {
+  const agoMs = atMs === undefined ? undefined : Math.max(0, nowMs - atMs)
+  const when = agoMs === undefined ? [] : [ago(agoMs)]
+  const end = [...when, who].filter((part) => part !== '').join(', ')
+  return {
+    ...droppedBy(storedTag, end === '' ? '' : ` ${end}`),
+    ...(agoMs !== undefined && { agoMs }),
+  }
+}
+
+function droppedBy(storedTag: string, end: string): MissCause {
   const name = storedTag.slice(2)
   const isOfUser = storedTag.startsWith('t:')
   const what = isOfUser ? `the tag ${JSON.stringify(name)}` : `the fragment ${JSON.stringify(name)}`
-  const end = ending === undefined ? elsewhere : ended(ending, nowMs)
   return {
     code: 'dropped',
     text: `It depends on ${what}, which was invalidated${end}.`,
     ...(isOfUser ? { tag: name } : { fragment: name }),
-    ...detailsOf(ending, nowMs),
   }
 }
 
@@ -132,11 +153,9 @@ function ended({ atMs, from, by }: Ending, nowMs: number): string {
 }
 
 function detailsOf(
-  ending: Ending | undefined,
+  { atMs, from, by }: Ending,
   nowMs: number,
 ): Pick<MissCause, 'agoMs' | 'from' | 'by'> {
-  if (ending === undefined) return {}
-  const { atMs, from, by } = ending
   return {
     agoMs: Math.max(0, nowMs - atMs),
     ...(from !== undefined && { from }),

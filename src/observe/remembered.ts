@@ -7,8 +7,10 @@ import { clockTimeOf, type TagVersions } from '../tags.js'
 import { callerPosition } from './caller.js'
 import {
   dropped,
+  droppedElsewhere,
   EVICTED,
   expired,
+  NOT_KEPT,
   NOT_REMEMBERED,
   NOT_STORED,
   OTHER_CACHE,
@@ -53,7 +55,14 @@ export function variantPart(name: string, value: string): string {
 
 /** What a look-up found that is of no use any more: who ended it is not known. */
 export type Lost =
-  { readonly tag: string; readonly version: string } | { readonly expiredAtMs: number } | 'unusable'
+  | {
+      readonly tag: string
+      readonly version: string
+      /** Milliseconds since the epoch, by the clock of who invalidated it. */
+      readonly atMs?: number | undefined
+    }
+  | { readonly expiredAtMs: number }
+  | 'unusable'
 
 /** An entry that this process stored. */
 interface Remembered {
@@ -115,6 +124,9 @@ export class RememberedEntries {
   /** By URL. */
   readonly #removedUrls = new BoundedMemo(bytesOfEnding, budget)
   #cleared: Ending | undefined
+
+  /** @param keepsNothing - Whether its store keeps nothing, such as that of `DummyCache`. */
+  constructor(private readonly keepsNothing: () => boolean) {}
 
   stored(
     subject: Subject,
@@ -215,6 +227,7 @@ export class RememberedEntries {
     isSure = true,
     siblings: Iterable<RememberedEntries> = [],
   ): MissCause {
+    if (this.keepsNothing()) return NOT_KEPT
     const nowMs = currentMs()
     const others = this.#lastOf(subject)
     const hasAllParts = (one: Remembered) =>
@@ -226,7 +239,9 @@ export class RememberedEntries {
         return (own && this.#endOf(own, nowMs)) ?? expired(Math.max(0, nowMs - lost.expiredAtMs))
       }
       const ending = this.#invalidated.peek(lost.tag)
-      return dropped(lost.tag, ending && endedBy(ending, lost, own) ? ending : undefined, nowMs)
+      return ending !== undefined && endedBy(ending, lost, own)
+        ? dropped(lost.tag, ending, nowMs)
+        : droppedElsewhere(lost.tag, lost.atMs, nowMs)
     }
     if (own !== undefined) return this.#endOf(own, nowMs) ?? EVICTED
     const live = others.filter((one) => this.#endOf(one, nowMs) === undefined)
