@@ -153,7 +153,7 @@ function urlAction(body: Body, { pages }: Targets): Invalidation {
   refuse(body, 'soft', 'The pages of a URL are dropped: leave soft out.')
   if (pages === undefined) {
     throw fault(
-      'URLs cannot be invalidated here: give inspector the result of responseCache as the option pages.',
+      'URLs cannot be invalidated here: pass the result of responseCache as the option pages.',
     )
   }
   return {

@@ -148,14 +148,7 @@ export function resolveOptions(options: unknown): Settings {
       'inspector: authorize is left out and NODE_ENV is production, so that anybody could read and clear the caches; give authorize: (req) => true for those who may',
     )
   }
-  if (
-    pages !== undefined &&
-    typeof (pages as Partial<PagesOfUrls> | null)?.invalidate !== 'function'
-  ) {
-    throw new MisuseError(
-      `inspector: pages: ${show(pages)} cannot invalidate; give the result of responseCache`,
-    )
-  }
+  checkPages('inspector', pages)
   if (secret !== undefined && (typeof secret !== 'string' || secret.length < MIN_SECRET)) {
     // What it is must not be told.
     throw new MisuseError(`inspector: secret: give a string of at least ${MIN_SECRET} characters`)
@@ -201,5 +194,15 @@ export function checkProcesses(caches: Caches, alias: unknown): void {
   if (caches.get(alias).isShared) return
   throw new MisuseError(
     `inspector: processes: ${show(alias)} is a cache of this process alone; give the alias of one that all processes share, such as a FileBasedCache for the workers of one machine`,
+  )
+}
+
+/** @throws TypeError: it drops no pages. */
+export function checkPages(caller: string, pages: unknown): void {
+  if (pages === undefined) return
+  const { invalidate } = Object(pages) as Partial<PagesOfUrls>
+  if (typeof invalidate === 'function') return
+  throw new MisuseError(
+    `${caller}: pages: ${show(pages)} cannot invalidate; give the result of responseCache`,
   )
 }

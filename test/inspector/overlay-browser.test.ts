@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
 import { folderOfTest } from '../support/folders.js'
 import { violationsOf } from './accessibility.js'
-import { atlas, DrawnSite, engines, hostile } from './overlay-site.js'
+import { atlas, DrawnSite, engines, hostile, type SiteOptions } from './overlay-site.js'
 
 const launch = await ensureChromium()
 /** By the scheme of the page. */
@@ -433,6 +433,20 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       })
     },
   )
+
+  it('invalidates the URL of the page from the bar', async () => {
+    const view: SiteOptions['view'] = (_req, res) => res.send('<!doctype html><h1>Teas</h1>')
+    await onPage(await DrawnSite.start('eta', { pages: {}, view }), {}, async (page) => {
+      await page.reload()
+      await page.getByText('page hit').waitFor()
+      await page.getByRole('button', { name: 'Details' }).click()
+      const invalidate = page.getByRole('button', { name: 'Invalidate this URL' })
+      await invalidate.hover()
+      await page.getByText(/it would drop 1 entry/).waitFor()
+      await Promise.all([page.waitForEvent('load'), invalidate.click()])
+      await page.getByText('page miss').waitFor()
+    })
+  })
 
   it('follows what happens to the page', async () => {
     await onPage(

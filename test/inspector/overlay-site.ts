@@ -151,15 +151,14 @@ export class DrawnSite {
     const caches = createCaches({ default: cache })
     const time = { now: 9 }
     const app = express()
-    for (const layer of options.before ?? []) app.use(layer)
-    if (options.overlay !== 'none') app.use(overlay(options.overlay))
-    for (const layer of options.inside ?? []) app.use(layer)
     const { render, handle } = rendererOf(engine, caches, template(engine), options.file)
-    if (options.pages !== undefined) {
-      const context = (req: Request) => dataAt(time.now, req)
-      const holes = options.fillsHoles === true ? { engines: [handle], context } : undefined
-      app.use(responseCache(caches, { ...options.pages, holes }).cacheSite())
-    }
+    const context = (req: Request) => dataAt(time.now, req)
+    const holes = options.fillsHoles === true ? { engines: [handle], context } : undefined
+    const pages = options.pages && responseCache(caches, { ...options.pages, holes })
+    for (const layer of options.before ?? []) app.use(layer)
+    if (options.overlay !== 'none') app.use(overlay({ pages, ...options.overlay }))
+    for (const layer of options.inside ?? []) app.use(layer)
+    if (pages !== undefined) app.use(pages.cacheSite())
     // Express wants a file for each view: it is given this one, and the template in its place.
     const own = fileURLToPath(import.meta.url)
     app.set('views', dirname(own))

@@ -480,6 +480,31 @@ describe('the buttons of the overlay', () => {
     ])
   })
 
+  it('invalidate the URL of a page, which need not have a fragment', async () => {
+    const view: SiteOptions['view'] = (_req, res) => res.send('<!doctype html><p>a</p>')
+    const site = await start('eta', { pages: {}, view })
+    await site.get()
+    const html = await (await site.get()).text()
+    const { outcome, url } = dataIn(html).page as { outcome: string; url: string }
+    expect([outcome, url]).toEqual(['hit', `${site.origin}/`])
+    const foretold = await post(site, html, { url, dryRun: true })
+    expect(foretold).toMatchObject({
+      status: 200,
+      message: expect.stringContaining('1 page of GET /') as string,
+    })
+    expect(dataIn(await (await site.get()).text()).page['outcome']).toBe('hit')
+    expect(await post(site, html, { url })).toMatchObject({ status: 200, ok: true })
+    expect(dataIn(await (await site.get()).text()).page['outcome']).toBe('miss')
+  })
+
+  it('invalidate no URL without the option pages', async () => {
+    const site = await start('eta', { pages: {}, overlay: { pages: undefined } })
+    const html = await (await site.get()).text()
+    expect(dataIn(html).page).not.toHaveProperty('url')
+    expect(await post(site, html, { url: `${site.origin}/` })).toMatchObject({ status: 400 })
+    expect(() => overlay({ pages: {} as never })).toThrow(/overlay: pages: .* cannot invalidate/)
+  })
+
   it.each([
     ['another site', { 'Sec-Fetch-Site': 'cross-site' }, menu, 403],
     ['nobody who has seen the page', { 'X-Fragcache-Token': 'guessed' }, menu, 403],

@@ -4,6 +4,7 @@ import { actingAs } from '../../../src/observe/remembered.js'
 import { toAction, toFault } from '../actions.js'
 import { auditChannel, type AuditMessage } from '../audit.js'
 import { readJson, RequestFault } from '../body.js'
+import type { PagesOfUrls } from '../options.js'
 import { isSameOrigin, setSafeHeaders, type ExpressRequest, type PageToken } from '../security.js'
 
 /** The caches that pages were drawn with, by number. */
@@ -24,22 +25,28 @@ export class KnownCaches {
   }
 }
 
-/** Answers what the overlay's buttons post: invalidates a fragment or a tag. Never rejects. */
+/** Answers what the overlay's buttons post: invalidates a fragment, a tag or the URL of a page. Never rejects. */
 export async function answerAction(
   req: ExpressRequest,
   res: ServerResponse,
   known: KnownCaches,
   token: PageToken,
+  pages: PagesOfUrls | undefined,
 ): Promise<void> {
   try {
-    answer(res, 200, { ok: true, message: await run(req, known, token) })
+    answer(res, 200, { ok: true, message: await run(req, known, token, pages) })
   } catch (error) {
     const { status, message } = error instanceof RequestFault ? error : toFault(error)
     answer(res, status, { ok: false, error: message })
   }
 }
 
-async function run(req: ExpressRequest, known: KnownCaches, token: PageToken): Promise<string> {
+async function run(
+  req: ExpressRequest,
+  known: KnownCaches,
+  token: PageToken,
+  pages: PagesOfUrls | undefined,
+): Promise<string> {
   if (req.method !== 'POST') throw new RequestFault(405, 'Only POST.')
   if (!isSameOrigin(req)) throw new RequestFault(403, 'The request comes from another site.')
   if (!token.isIn(req)) {
@@ -49,14 +56,15 @@ async function run(req: ExpressRequest, known: KnownCaches, token: PageToken): P
     )
   }
   const { caches: number, ...body } = await readJson(req)
-  const caches = known.find(number)
-  if (caches === undefined) {
-    throw new RequestFault(409, 'The caches of this page are gone: load it again.')
-  }
   // What it can do else is not asked for here.
   const { alias, target, run, isDryRun } = toAction('invalidate', body, {
-    caches,
-    pages: undefined,
+    // A URL is of no caches.
+    get caches() {
+      const caches = known.find(number)
+      if (caches !== undefined) return caches
+      throw new RequestFault(409, 'The caches of this page are gone: load it again.')
+    },
+    pages,
     reset: () => undefined,
   })
   if (isDryRun === true) return run()

@@ -54,7 +54,9 @@ export interface HoleFacts {
 }
 
 /** What is shown of the page. */
-export interface PageFacts extends Partial<PageTold>, Links {
+export interface PageFacts extends Partial<Omit<PageTold, 'url'>>, Links {
+  /** Left out: its URL cannot be invalidated here. */
+  readonly url?: string
   /** Such as `GET /countries/:code`. */
   readonly route?: string
   /** A sentence on the reason. */

@@ -33,7 +33,7 @@ export type OverlayMiddleware = (
 /**
  * Creates a middleware for development that shows on the pages of a site how each of their fragments came
  * about: an outline by outcome, with a label of name, key, age, remaining time, body time and tags, and a bar
- * with the outcome of the page. A button invalidates a fragment or a tag.
+ * with the outcome of the page. Buttons invalidate a fragment, a tag or the URL of the page.
  *
  * Mount it before everything else: `app.use(overlay())`. What is stored, and what all inner layers see, is
  * the same to the byte as without it. The overlay finds fragments in the finished page by their texts, and
@@ -86,7 +86,7 @@ class Drawing {
     void askAccess(authorize, req, res).then((access) => {
       if (access === 'answered') return
       if (access === 'allowed' && isAction) {
-        void answerAction(req, res, this.#known, this.#token)
+        void answerAction(req, res, this.#known, this.#token, this.settings.pages)
         return
       }
       const record = new RequestRecord()
@@ -166,6 +166,7 @@ class Drawing {
       token: this.#token.text,
       page: {
         ...toPageFacts(page, req, told, tookMs),
+        ...(told !== undefined && this.settings.pages !== undefined && { url: told.url }),
         ...(told !== undefined &&
           route !== undefined && { route, ...links.ofRoute(route, told.alias) }),
       },
@@ -213,8 +214,9 @@ function toPageFacts(
   tookMs: number,
 ): PageFacts {
   const explained = told === undefined || told.outcome === 'hit' ? undefined : explainResponse(told)
+  const { url: _url, ...outcome } = told ?? {}
   return {
-    ...told,
+    ...outcome,
     ...(explained && { sentence: explained.sentence, remedy: explained.remedy }),
     method: req.method ?? 'GET',
     status,

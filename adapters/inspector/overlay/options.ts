@@ -3,7 +3,7 @@ import { didYouMean } from '../../../src/did-you-mean.js'
 import { isCaches } from '../../../src/caches.js'
 import { MisuseError, show } from '../../../src/errors.js'
 import { checkEditor, type EditorSettings } from '../editor.js'
-import type { Allowing, Authorize } from '../options.js'
+import { checkPages, type Allowing, type Authorize, type PagesOfUrls } from '../options.js'
 
 /** The position of the overlay's bar. */
 export type OverlayPosition = 'bottom-right' | 'bottom-left' | 'top-right' | 'top-left'
@@ -32,10 +32,14 @@ export interface OverlayOptions {
   readonly views?: string | readonly string[] | undefined
   /** The path of the inspector for the same caches, such as `/__cache`. Default: no links to it. */
   readonly inspector?: string | undefined
+  /**
+   * The result of `responseCache`, to invalidate the URL of a page. Default: the overlay cannot do that.
+   */
+  readonly pages?: PagesOfUrls | undefined
 }
 
 const POSITIONS: readonly string[] = ['bottom-right', 'bottom-left', 'top-right', 'top-left']
-const KNOWN = ['position', 'authorize', 'path', 'editor', 'views', 'inspector']
+const KNOWN = ['position', 'authorize', 'path', 'editor', 'views', 'inspector', 'pages']
 
 // What begins with two slashes is another host.
 const PATH = /^\/(?!\/)[\w.~!$&'()*+,;=:@%/-]*$/
@@ -46,6 +50,7 @@ export interface OverlaySettings extends EditorSettings {
   readonly authorize: Authorize | undefined
   readonly path: string
   readonly inspector: string | undefined
+  readonly pages: PagesOfUrls | undefined
 }
 
 /** @throws TypeError: an option is unknown or of the wrong kind. */
@@ -69,7 +74,7 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
   }
   const given = options as OverlayOptions
   const { position = 'bottom-right', path = '/__fragcache/overlay' } = given
-  const { editor = 'vscode://file/{path}:{line}', views, inspector, authorize } = given
+  const { editor = 'vscode://file/{path}:{line}', views, inspector, authorize, pages } = given
   if (!POSITIONS.includes(position)) {
     throw new MisuseError(
       `overlay: position: ${show(position)} is unknown; there are ${POSITIONS.join(', ')}${didYouMean(position, POSITIONS)}`,
@@ -91,11 +96,13 @@ export function resolveOverlayOptions(options: unknown): OverlaySettings {
       `overlay: inspector: ${show(inspector)} is not a path; give that of the inspector, such as "/__cache"`,
     )
   }
+  checkPages('overlay', pages)
   return {
     position,
     authorize: authorize && { of: 'overlay', isMiddleware: false, ask: (req) => authorize(req) },
     path,
     ...inEditor,
     inspector,
+    pages,
   }
 }

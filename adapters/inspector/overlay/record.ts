@@ -25,6 +25,7 @@ interface Ended extends FragmentEnding {
 
 /** What a request put out of the page's own outcome, on the channel `fragcache:response`. */
 export interface PageTold {
+  readonly url: string
   readonly outcome: string
   readonly reason?: string
   readonly cause?: MissCause

@@ -1,4 +1,4 @@
-/* global countsOf, duration, innerWidth, make, makeButton, makeLinks, makeTable, memory, savedOf, wordOf */
+/* global countsOf, duration, innerWidth, make, makeButton, makeInvalidation, makeLinks, makeTable, memory, savedOf, wordOf */
 /* exported makeBar */
 
 /** Pixels. */
@@ -49,6 +49,10 @@ function makeBar(data, { setOutlines, showOf }) {
   more.id = 'more'
   for (const sentence of [page.sentence, page.remedy]) {
     if (sentence !== undefined) more.append(make('p', 'note', sentence))
+  }
+  const { url } = page
+  if (url !== undefined) {
+    more.append(makeInvalidation(data, [['Invalidate this URL', { url }]], () => undefined))
   }
   if (all.length > 0) more.append(makeTable(all, withRoom))
 

@@ -1,4 +1,4 @@
-/* global SENTENCE_OF_HOLE, make, makeInvalidation, makeLinks, rowsOf, sentenceOf, wordOf */
+/* global SENTENCE_OF_HOLE, make, makeInvalidation, makeLinks, rowsOf, sentenceOf, targetsOf, wordOf */
 /* exported partsOfFragment, partsOfHole */
 
 /**
@@ -21,7 +21,7 @@ function partsOfFragment(data, facts, passedMs, onSaid) {
   if (!facts.isSure) {
     sentence.append(' The same text is on this page more than once; this may be another.')
   }
-  const targets = makeInvalidation(data, facts, onSaid)
+  const targets = makeInvalidation(data, targetsOf(facts), onSaid)
   return [make('p', 'title', word, facts.name), sentence, list, makeLinks(facts), targets]
 }
 

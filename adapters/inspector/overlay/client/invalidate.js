@@ -1,20 +1,19 @@
 /* global make, makeButton, memory, PointerEvent */
-/* exported makeInvalidation */
+/* exported makeInvalidation, targetsOf */
 
 const UNREACHED =
   "The server was not reached. If the site is up, its content security policy lacks connect-src 'self'."
 
 /**
- * Buttons that invalidate a fragment and its tags. None does so before it has said beside it what it would drop: when
- * the pointer or the focus comes to it, and on a touch screen by the first touch.
+ * Buttons that invalidate. None does so before it has said beside it what it would drop: when the pointer or the focus
+ * comes to it, and on a touch screen by the first touch.
  *
  * @param {OverlayData} data
- * @param {FragmentFacts} facts
+ * @param {readonly (readonly [text: string, body: object])[]} targets - What each button says and posts.
  * @param {() => void} onSaid - Called when what it says may take more room.
  */
-function makeInvalidation(data, { caches, name, alias, tags }, onSaid) {
+function makeInvalidation(data, targets, onSaid) {
   const list = make('ul', 'targets')
-  if (caches < 0) return list
   /** The button that has said last what it would drop. @type {HTMLElement | undefined} */
   let told
   /** The one that was asked last. @type {HTMLElement | undefined} */
@@ -40,9 +39,8 @@ function makeInvalidation(data, { caches, name, alias, tags }, onSaid) {
     for (const button of list.querySelectorAll('button')) button.disabled = isDisabled
   }
 
-  /** @param {string} text @param {object} target */
-  function add(text, target) {
-    const body = { caches, ...target }
+  /** @param {string} text @param {object} body */
+  function add(text, body) {
     const note = make('p', 'note')
     note.setAttribute('role', 'status')
     const say = (/** @type {string} */ sentence) => {
@@ -75,7 +73,20 @@ function makeInvalidation(data, { caches, name, alias, tags }, onSaid) {
     list.append(make('li', '', button, note))
   }
 
-  add(`Invalidate “${name}”`, { fragment: name, using: alias })
-  for (const tag of tags) add(`Invalidate tag “${tag}”`, { tag })
+  for (const [text, body] of targets) add(text, body)
   return list
+}
+
+/**
+ * A fragment and its tags, as targets.
+ *
+ * @param {FragmentFacts} facts
+ * @returns {readonly (readonly [text: string, body: object])[]}
+ */
+function targetsOf({ caches, name, alias, tags }) {
+  if (caches < 0) return []
+  return [
+    [`Invalidate “${name}”`, { caches, fragment: name, using: alias }],
+    ...tags.map((tag) => /** @type {const} */ ([`Invalidate tag “${tag}”`, { caches, tag }])),
+  ]
 }
