@@ -28,6 +28,11 @@ export function foreignTag(tag: string): string {
   return tag.startsWith('f:') ? `x:${tag.slice(2)}` : tag
 }
 
+/** Whether a stored tag says that a fragment, of this cache or of another, is in an entry. */
+export function isFragmentTag(stored: string): boolean {
+  return stored.startsWith('f:') || stored.startsWith('x:')
+}
+
 /** A user's tag as it is stored. */
 export function userTag(tag: string): string {
   return `t:${tag}`

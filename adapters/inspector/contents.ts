@@ -14,12 +14,10 @@ export function nameOf(stored: string): string {
   return stored.slice(OF_USER.length)
 }
 
-export function isFragmentTag(stored: string): boolean {
-  return stored.startsWith(OF_OWN_FRAGMENT) || stored.startsWith(OF_FOREIGN_FRAGMENT)
-}
-
 /** The outcomes of what is shown as it was stored: what is inside is reported by nobody. */
 const SHOWN_AS_STORED: ReadonlySet<string> = new Set(['hit', 'stale', 'joined'])
+
+const NOTHING: readonly never[] = []
 
 /** A fragment that is inside something stored, and the route of that. */
 export interface Contained {
@@ -35,21 +33,20 @@ export class Contents {
     private readonly watched: Watched,
   ) {}
 
-  *ofFragment({ alias, name, key, outcome }: FragmentMessage): Generator<Contained> {
-    if (!SHOWN_AS_STORED.has(outcome)) return
+  ofFragment({ alias, name, key, outcome }: FragmentMessage): Iterable<Contained> {
+    if (!SHOWN_AS_STORED.has(outcome)) return NOTHING
     const core = this.#coreOf(alias)
-    const entry = core?.remembered.entryOf(core.keys.make(key))
-    if (entry === undefined) return
-    for (const one of this.#inside(alias, entry)) {
-      if (one.alias !== alias || one.name !== name) yield one
-    }
+    // Most have none in them, and to make the key takes longer than the rest.
+    if (core?.remembered.hasOthersIn(name) !== true) return NOTHING
+    const entry = core.remembered.entryOf(core.keys.make(key))
+    return entry === undefined ? NOTHING : this.#inside(alias, entry)
   }
 
-  *ofPage({ alias, url, key, outcome }: ResponseTold): Generator<Contained> {
-    if (!SHOWN_AS_STORED.has(outcome)) return
+  ofPage({ alias, url, key, outcome }: ResponseTold): Iterable<Contained> {
+    if (!SHOWN_AS_STORED.has(outcome)) return NOTHING
     const pages = this.#coreOf(alias)?.remembered.entriesOf({ kind: 'page', name: url })
     const page = pages?.findLast(({ subject }) => subject.key === key)
-    if (page !== undefined) yield* this.#inside(alias, page)
+    return page === undefined ? NOTHING : this.#inside(alias, page)
   }
 
   /** A cache that other caches have too may carry its alias there. */
@@ -57,11 +54,13 @@ export class Contents {
     return this.caches.has(alias) ? coreOf(this.caches.get(alias)) : undefined
   }
 
-  *#inside(alias: string, { subject: { route }, tags }: StoredEntry): Generator<Contained> {
+  *#inside(alias: string, { subject, tags }: StoredEntry): Generator<Contained> {
+    const { kind, name: itself, route } = subject
     for (const stored of tags.keys()) {
       const name = nameOf(stored)
-      if (stored.startsWith(OF_OWN_FRAGMENT)) yield { alias, name, route }
-      else if (stored.startsWith(OF_FOREIGN_FRAGMENT)) {
+      if (stored.startsWith(OF_OWN_FRAGMENT)) {
+        if (kind === 'page' || name !== itself) yield { alias, name, route }
+      } else if (stored.startsWith(OF_FOREIGN_FRAGMENT)) {
         for (const other of this.watched.aliases) {
           const isThere = this.watched.tallies.fragments.find(other, name) !== undefined
           if (other !== alias && isThere) yield { alias: other, name, route }

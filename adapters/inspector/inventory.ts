@@ -9,7 +9,7 @@ import type { Tally } from '../../src/observe/tally.js'
 import type { Watched } from '../../src/observe/watch.js'
 import { explainFragmentReason } from '../../src/observe/reasons.js'
 import { explainReason } from '../../src/pages/explanations.js'
-import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
+import { foreignTag, fragmentTag, isFragmentTag, userTag } from '../../src/tags.js'
 import type {
   FragmentDetail,
   KnownEntry,
@@ -21,7 +21,7 @@ import type {
   TemplatePlace,
 } from './api.js'
 import { RequestFault } from './body.js'
-import { isFragmentTag, nameOf, OF_USER } from './contents.js'
+import { nameOf, OF_USER } from './contents.js'
 import type { EditorLinks } from './editor.js'
 import type { FollowedSubjects } from './followed.js'
 import type { FragmentRoutes } from './fragment-routes.js'

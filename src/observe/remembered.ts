@@ -3,7 +3,7 @@ import { BoundedMemo, bytesOfText, bytesOfTexts, MemoBudget } from '../bounded-m
 import { isSameLife } from '../clock.js'
 import { currentMs } from '../current-time.js'
 import type { MaybePromise } from '../maybe-promise.js'
-import { clockTimeOf, type TagVersions } from '../tags.js'
+import { clockTimeOf, fragmentTag, isFragmentTag, type TagVersions } from '../tags.js'
 import { callerPosition } from './caller.js'
 import {
   dropped,
@@ -119,6 +119,8 @@ export class RememberedEntries {
   readonly #entries = new BoundedMemo<Remembered>(bytesOfRemembered, budget)
   /** The stored keys of the last entries of each fragment and URL, in the order in which they were stored. */
   readonly #groups = new BoundedMemo<Set<string>>((keys) => bytesOfTexts([...keys]), budget)
+  /** The names of the fragments that have others in them. */
+  readonly #outer = new BoundedMemo<true>(() => 16, budget)
   /** By stored tag. */
   readonly #invalidated = new BoundedMemo(bytesOfEnding, budget)
   /** By URL. */
@@ -145,6 +147,8 @@ export class RememberedEntries {
     }
     this.#entries.set(storedKey, entry)
     if (subject.kind === 'value') return
+    if (subject.kind === 'fragment' && hasOthersIn(subject, tags))
+      this.#outer.set(subject.name, true)
     const keys = this.#groupOf(subject)
     keys.delete(storedKey)
     keys.add(storedKey)
@@ -296,6 +300,11 @@ export class RememberedEntries {
     return this.#entries.peek(storedKey)
   }
 
+  /** Whether any entry of a fragment has others in it. */
+  hasOthersIn(name: string): boolean {
+    return this.#outer.peek(name) === true
+  }
+
   /** The last entries of a fragment or URL, whatever became of them since. */
   entriesOf(subject: Pick<Subject, 'kind' | 'name'>): readonly StoredEntry[] {
     return this.#lastOf(subject)
@@ -331,6 +340,12 @@ function endedBy(
     isSameLife(storedAt, clockTime) &&
     storedAt < clockTime - 1
   )
+}
+
+function hasOthersIn({ name }: Subject, tags: TagVersions): boolean {
+  const own = fragmentTag(name)
+  for (const tag of tags.keys()) if (tag !== own && isFragmentTag(tag)) return true
+  return false
 }
 
 function endsNow(): Ending {
