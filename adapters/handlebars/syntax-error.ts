@@ -2,6 +2,8 @@ import type { CacheTagError, TagPosition } from '../../src/errors.js'
 import { faults } from '../../src/fragment/faults.js'
 import { blockFaults } from './faults.js'
 
+const END = '{{/cache}}'
+
 const OPENING = /\{\{~?#\s*cache\s((?:"[^"]*"|'[^']*'|[^}])*)/g
 const PIECE = /(?:"[^"]*"?|'[^']*'?|\([^)]*\)?|\[[^\]]*\]?|[^\s,"'([])+|,/g
 
@@ -50,11 +52,11 @@ function findUnbalanced(source: string, template: string | undefined): CacheTagE
       const fragment = /^\S+\s+(["'])(.+?)\1/.exec(match[2] ?? '')?.[2]
       open.push({ template, line, fragment })
     } else if (open.pop() === undefined) {
-      return faults.strayEnd({ template, line })
+      return faults.strayEnd({ template, line }, END)
     }
   }
   const unclosed = open.at(-1)
-  return unclosed === undefined ? undefined : faults.missingEnd(unclosed)
+  return unclosed === undefined ? undefined : faults.missingEnd(unclosed, undefined, END)
 }
 
 function findFault(pieces: readonly string[], position: TagPosition): CacheTagError | undefined {

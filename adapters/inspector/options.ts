@@ -145,7 +145,7 @@ export function resolveOptions(options: unknown): Settings {
   }
   if (authorize === undefined && process.env['NODE_ENV'] === 'production') {
     throw new MisuseError(
-      'inspector: authorize is left out and NODE_ENV is production, so that anybody could read and clear the caches; give authorize: (req) => true for those who may',
+      'inspector: authorize is left out and NODE_ENV is production, so that anybody could read and clear the caches; give a function that is true for those who may, such as authorize: (req) => req.user?.isStaff === true',
     )
   }
   checkPages('inspector', pages)

@@ -247,7 +247,7 @@ export function holeFault(
 ): (at: TagPosition) => CacheTagError {
   const remedy =
     options === undefined
-      ? 'give responseCache the option `holes`, or render this page without a cache'
+      ? 'give responseCache the option `holes`, with the engines that registerCache or cacheEngine gave and a `context`, or render this page without a cache'
       : 'render it by res.render, which alone can leave it out of the page (option `holes` of responseCache)'
   return (position) =>
     new CacheTagError(`a nocache block would be kept in a cached page; ${remedy}`, position)

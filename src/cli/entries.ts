@@ -45,7 +45,7 @@ export async function getEntry(
     session.say(
       entry === undefined
         ? `get: ${JSON.stringify(key)} is not in ${alias} (stored key ${JSON.stringify(asked.storedKey)})`
-        : `get: ${JSON.stringify(key)} in ${alias} has expired: it is served only to callers that accept stale entries`,
+        : `get: ${JSON.stringify(key)} in ${alias} is stale (expired, or invalidated softly): it is served only to callers that accept stale entries`,
     )
     return EXIT_FAILED
   }

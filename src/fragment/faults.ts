@@ -111,11 +111,13 @@ export const faults = {
       position,
     ),
 
-  missingEnd: (position: TagPosition, found?: string): CacheTagError =>
-    new CacheTagError(`the endcache is missing${inItsPlace(found)}`, position),
+  /** @param end - As it is written in the engine. */
+  missingEnd: (position: TagPosition, found?: string, end = 'endcache'): CacheTagError =>
+    new CacheTagError(`the ${end} is missing${inItsPlace(found)}`, position),
 
-  strayEnd: (position: TagPosition): CacheTagError =>
-    new CacheTagError('this endcache has no cache tag before it', position),
+  /** @param end - As it is written in the engine. */
+  strayEnd: (position: TagPosition, end = 'endcache'): CacheTagError =>
+    new CacheTagError(`this ${end} has no cache tag before it`, position),
 
   wrongEnd: (name: string, position: TagPosition): CacheTagError =>
     new CacheTagError(

@@ -16,9 +16,9 @@ function faultOf(source: string): unknown {
 
 describe('what the parser cannot make sense of, in the words of the other engines', () => {
   it.each([
-    ['a\n{{#cache 9 "x"}}y', 2, /the endcache is missing/],
+    ['a\n{{#cache 9 "x"}}y', 2, /the \{\{\/cache\}\} is missing/],
     ['{{#if a}}\n{{#cache 9 "x"}}y{{/if}}', 2, /\{\{\/if\}\} is where \{\{\/cache\}\} has to be/],
-    ['a\nx{{/cache}}', 2, /this endcache has no cache tag before it/],
+    ['a\nx{{/cache}}', 2, /this \{\{\/cache\}\} has no cache tag before it/],
     ['{{#cache 9 "x"}}y{{/cachee}}', 1, /\{\{\/cachee\}\} is where \{\{\/cache\}\} has to be/],
     ['{{#cache 9 "x" a == 5}}y{{/cache}}', 1, /the operator "==" is between arguments/],
   ])('%j', (source, line, message) => {

@@ -36,7 +36,7 @@ describe('starting the inspector', () => {
     vi.stubEnv('NODE_ENV', 'production')
     onTestFinished(() => void vi.unstubAllEnvs())
     expect(() => inspector(newCaches())).toThrow(
-      /^inspector: authorize is left out and NODE_ENV is production.*give authorize/,
+      /^inspector: authorize is left out and NODE_ENV is production.*authorize: \(req\) => req\.user\?\.isStaff/,
     )
     const mounted = inspector(newCaches(), { authorize: () => true })
     mounted.close()

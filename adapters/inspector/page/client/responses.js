@@ -127,7 +127,7 @@ export function createResponses() {
       fill(
         place,
         emptyState(
-          'Every response so far came from the cache, or none was asked for.',
+          'No response since the inspector was first opened that did not come from the cache.',
           'Open a page of the site that is behind cacheSite or cachePage: if it is not answered ' +
             'from the cache, it is listed here with the reason.',
         ),

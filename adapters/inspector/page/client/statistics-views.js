@@ -137,7 +137,7 @@ function linked(column, id, view) {
 export function createFragments(app) {
   /** @type {readonly Column<FragmentStats>[]} */
   const columns = [
-    linked(nameColumn('name', 'Fragment', 11.5), 'name', 'fragment'),
+    linked(nameColumn('name', 'Fragment', 10), 'name', 'fragment'),
     ...shared(
       figure('body', 'Mean body', (/** @type {FragmentStats} */ row) => row.bodyMs, duration),
     ),
