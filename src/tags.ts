@@ -209,10 +209,21 @@ function softenedAfter(version: string, now: string): number {
 }
 
 /**
+ * Whether a tag was invalidated after a version. Of a counter that was lost, also of one that was begun again since,
+ * nobody knows.
+ *
+ * @param now - The version by now.
+ */
+export function wasInvalidated(version: string, now: string | undefined): now is string {
+  if (now === undefined || now === version) return false
+  return !isBirthVersion(now) || hardPart(now) === hardPart(version)
+}
+
+/**
  * When a tag was invalidated after a version, by the clock of who did it: milliseconds since the epoch.
  *
  * @param now - The version by now.
- * @returns `undefined`: its counter was lost, and says nothing of an invalidation; or it is not known.
+ * @returns `undefined`: it is not known.
  */
 export function invalidatedAtMs(version: string, now: string): number | undefined {
   const atMs =
@@ -221,7 +232,6 @@ export function invalidatedAtMs(version: string, now: string): number | undefine
 }
 
 function madeAtMs(version: string): number {
-  if (isBirthVersion(version)) return NaN
   const unique = version.startsWith(TIMED) ? version.slice(version.indexOf('.') + 1) : version
   return parseInt(unique.slice(WRITER_LENGTH), 36)
 }

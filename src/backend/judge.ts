@@ -1,6 +1,12 @@
 import { currentMs } from '../current-time.js'
 import type { Lost } from '../observe/remembered.js'
-import { currentUntil, INVALIDATED, invalidatedAtMs, type SeenVersions } from '../tags.js'
+import {
+  currentUntil,
+  INVALIDATED,
+  invalidatedAtMs,
+  wasInvalidated,
+  type SeenVersions,
+} from '../tags.js'
 import type { Hit } from './entries.js'
 
 /** What an entry is to who reads it now: fresh; stale, where that is wanted; or a miss. */
@@ -30,12 +36,13 @@ export function judgeEntry(hit: Hit, stale: boolean, current: SeenVersions): Hit
 
 /** Why what lies there is no hit. */
 export function lostOf({ tags, stamp }: Hit, current: SeenVersions): Lost | undefined {
+  let lostTag: string | undefined
   for (const [tag, version] of tags ?? []) {
     const now = current.get(tag)
-    // A counter that the store has lost says nothing of an invalidation.
-    if (now === undefined || now === version) continue
-    return { tag, version, atMs: invalidatedAtMs(version, now) }
+    if (wasInvalidated(version, now)) return { tag, version, atMs: invalidatedAtMs(version, now) }
+    if (now !== version) lostTag ??= tag
   }
   const expiredAtMs = stamp?.freshUntilMs
-  return expiredAtMs !== undefined && expiredAtMs <= currentMs() ? { expiredAtMs } : undefined
+  if (expiredAtMs !== undefined && expiredAtMs <= currentMs()) return { expiredAtMs }
+  return lostTag === undefined ? undefined : { lostTag }
 }

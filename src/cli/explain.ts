@@ -2,7 +2,8 @@ import { coreOf } from '../backend/core.js'
 import { expiredAt } from '../backend/expired.js'
 import type { Cache } from '../cache.js'
 import type { Version } from '../keys.js'
-import { droppedElsewhere, expired } from '../observe/miss-cause.js'
+import { droppedElsewhere, expired, tagLost, type MissCause } from '../observe/miss-cause.js'
+import type { Lost } from '../observe/remembered.js'
 import { toVersion, type EntryOptions } from './entries.js'
 import { canList } from '../pages/listed.js'
 import { listEntries } from './listing.js'
@@ -48,10 +49,7 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
   const nowMs = Date.now()
   const trace = lost?.[0]
   if (trace !== undefined && trace !== 'unusable') {
-    const { code, text } =
-      'tag' in trace
-        ? droppedElsewhere(trace.tag, trace.atMs, nowMs, '')
-        : expired(nowMs - trace.expiredAtMs)
+    const { code, text } = causeOf(trace, nowMs)
     return { cause: code, text }
   }
   if (lying[0] === undefined || lying[0] === null) {
@@ -64,6 +62,11 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
     cause: 'unreadable',
     text: 'What is stored under this key is not a readable entry: the entry is being produced just now, or another program wrote it.',
   }
+}
+
+function causeOf(trace: Exclude<Lost, 'unusable'>, nowMs: number): MissCause {
+  if ('tag' in trace) return droppedElsewhere(trace.tag, trace.atMs, nowMs, '')
+  return 'lostTag' in trace ? tagLost(trace.lostTag) : expired(nowMs - trace.expiredAtMs)
 }
 
 async function whereElse(

@@ -4,7 +4,7 @@ import type { ClockTime } from '../clock.js'
  * The reason for a miss. `not-stored`: it was not stored since this process began, as far as it remembers.
  * `expired`: its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated.
  * `removed`: it was deleted, or its page or the whole cache was dropped. `evicted`: it should still be there,
- * so the store made room, was restarted, or another process removed it. `unusable`: what is stored has holes that
+ * so the store made room, was restarted, or another process removed it; or the store lost the version of a tag. `unusable`: what is stored has holes that
  * nothing can fill here, or is no fragment. `other-version`: it is stored under another version, or in another
  * cache of the site, which may be the same store with another key prefix. `other-variant`: another variant of the
  * same fragment or URL is stored. `store-failed`: the store did not answer.
@@ -133,13 +133,25 @@ export function droppedElsewhere(
 
 function droppedBy(storedTag: string, end: string): MissCause {
   const name = storedTag.slice(2)
-  const isOfUser = storedTag.startsWith('t:')
-  const what = isOfUser ? `the tag ${JSON.stringify(name)}` : `the fragment ${JSON.stringify(name)}`
   return {
     code: 'dropped',
-    text: `It depends on ${what}, which was invalidated${end}.`,
-    ...(isOfUser ? { tag: name } : { fragment: name }),
+    text: `It depends on ${shownTag(storedTag)}, which was invalidated${end}.`,
+    ...(isOfUser(storedTag) ? { tag: name } : { fragment: name }),
   }
+}
+
+/** Of a tag whose version the store has lost, so that nobody knows whether it was invalidated. */
+export function tagLost(storedTag: string): MissCause {
+  const text = `It depends on ${shownTag(storedTag)}, whose version the store has lost.`
+  return { code: 'evicted', text }
+}
+
+function shownTag(storedTag: string): string {
+  return `the ${isOfUser(storedTag) ? 'tag' : 'fragment'} ${JSON.stringify(storedTag.slice(2))}`
+}
+
+function isOfUser(storedTag: string): boolean {
+  return storedTag.startsWith('t:')
 }
 
 export function removed(ending: Ending, nowMs: number): MissCause {

@@ -17,6 +17,7 @@ import {
   OTHER_VERSION,
   otherVariant,
   removed,
+  tagLost,
   UNUSABLE,
   type Ending,
   type MissCause,
@@ -62,6 +63,8 @@ export type Lost =
       readonly atMs?: number | undefined
     }
   | { readonly expiredAtMs: number }
+  /** A stored tag whose version the store has lost. */
+  | { readonly lostTag: string }
   | 'unusable'
 
 /** An entry that this process stored. */
@@ -242,6 +245,7 @@ export class RememberedEntries {
       if ('expiredAtMs' in lost) {
         return (own && this.#endOf(own, nowMs)) ?? expired(Math.max(0, nowMs - lost.expiredAtMs))
       }
+      if ('lostTag' in lost) return (own && this.#endOf(own, nowMs)) ?? tagLost(lost.lostTag)
       const ending = this.#invalidated.peek(lost.tag)
       return ending !== undefined && endedBy(ending, lost, own)
         ? dropped(lost.tag, ending, nowMs)

@@ -93,6 +93,10 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     const dropped = await over('explain', 'default', 'tagged')
     expect(dropped).toMatchObject({ code: 1 })
     expect(dropped.out).toMatch(/"tagged" in default: It depends on the tag "country:de"/)
+    await cache.set('lost', 1, { tags: ['country:pt'] })
+    await cache.delete('fragcache.tag.t:country:pt')
+    const isLost = { cause: 'evicted', text: expect.stringContaining('version') as string }
+    expect((await overJson('explain', 'default', 'lost')).json).toMatchObject(isLost)
     await cache.set('old', 1, { staleIfError: 60 })
     await cache.expire('old')
     expect((await over('explain', 'default', 'old')).out).toMatch(

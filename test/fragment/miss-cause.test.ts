@@ -17,6 +17,7 @@ import {
   type FragmentMessage,
 } from '../../src/index.js'
 import { resolveTag } from '../../src/fragment/render.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 import { newTable, type OpenDatabase } from '../support/databases.js'
 import { folderOfTest } from '../support/folders.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
@@ -221,6 +222,35 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
 
 describe('a miss over local memory', () => {
   testCauses(() => new LocMemCache(), undefined)
+
+  it.each(['this process', 'another'])(
+    'depends on a tag whose version the store has lost: stored by %s',
+    async (who) => {
+      const location = `lost versions, ${who}`
+      const cache = new AsyncTestCache({ location })
+      const own = fragmentsOn(cache)
+      const other = who === 'another' ? fragmentsOn(new AsyncTestCache({ location })) : own
+      const loseVersions = async () => {
+        const counters = cache.storedKeys.filter((key) => key.includes('fragcache.tag.t:'))
+        await cache.deleteMany(counters.map((key) => key.slice(':1:'.length)))
+      }
+      const expected = {
+        code: 'evicted',
+        text: 'It depends on the tag "all", whose version the store has lost.',
+      }
+      await other.render({ varyOn: ['a'], tags: ['all'] })
+      await loseVersions()
+      await own.render({ varyOn: ['a'], tags: ['all'] })
+      expect(lastCause()).toEqual(expected)
+
+      await other.render({ varyOn: ['b'], tags: ['all'] })
+      await loseVersions()
+      // The tag has a version again, which nobody's invalidation gave it.
+      await own.render({ varyOn: ['c'], tags: ['all'] })
+      await own.render({ varyOn: ['b'], tags: ['all'] })
+      expect(lastCause()).toEqual(expected)
+    },
+  )
 
   it('is stored in another cache of the site', async () => {
     const caches = createCaches({
