@@ -1,7 +1,6 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
 import type { Caches } from '../../src/caches.js'
 import type { FragmentMessage } from '../../src/observe/channels.js'
-import type { StoredEntry } from '../../src/observe/remembered.js'
 import type { ResponseTold, Watched } from '../../src/observe/watch.js'
 import { foreignTag, fragmentTag, userTag } from '../../src/tags.js'
 
@@ -38,15 +37,12 @@ export class Contents {
     const core = this.#coreOf(alias)
     // Most have none in them, and to make the key takes longer than the rest.
     if (core?.remembered.hasOthersIn(name) !== true) return NOTHING
-    const entry = core.remembered.entryOf(core.keys.make(key))
-    return entry === undefined ? NOTHING : this.#inside(alias, entry)
+    return this.#inside(alias, core, key)
   }
 
-  ofPage({ alias, url, key, outcome }: ResponseTold): Iterable<Contained> {
-    if (!SHOWN_AS_STORED.has(outcome)) return NOTHING
-    const pages = this.#coreOf(alias)?.remembered.entriesOf({ kind: 'page', name: url })
-    const page = pages?.findLast(({ subject }) => subject.key === key)
-    return page === undefined ? NOTHING : this.#inside(alias, page)
+  ofPage({ alias, key, outcome }: ResponseTold): Iterable<Contained> {
+    const core = SHOWN_AS_STORED.has(outcome) ? this.#coreOf(alias) : undefined
+    return core === undefined ? NOTHING : this.#inside(alias, core, key)
   }
 
   /** A cache that other caches have too may carry its alias there. */
@@ -54,7 +50,10 @@ export class Contents {
     return this.caches.has(alias) ? coreOf(this.caches.get(alias)) : undefined
   }
 
-  *#inside(alias: string, { subject, tags }: StoredEntry): Generator<Contained> {
+  *#inside(alias: string, core: CacheCore, key: string): Generator<Contained> {
+    const entry = core.remembered.entryOf(core.keys.make(key))
+    if (entry === undefined) return
+    const { subject, tags } = entry
     const { kind, name: itself, route } = subject
     for (const stored of tags.keys()) {
       const name = nameOf(stored)

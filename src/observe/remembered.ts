@@ -309,11 +309,6 @@ export class RememberedEntries {
     return this.#outer.peek(name) === true
   }
 
-  /** The last entries of a fragment or URL, whatever became of them since. */
-  entriesOf(subject: Pick<Subject, 'kind' | 'name'>): readonly StoredEntry[] {
-    return this.#lastOf(subject)
-  }
-
   /**
    * What this process stored, and its store may still have. Left out is what it knows to be of no use: something
    * else was stored in its place, or its URL was dropped, after which its entry lies there for a while and is found by

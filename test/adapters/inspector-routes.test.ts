@@ -121,6 +121,26 @@ describe('the routes of a fragment', () => {
     expect(await routesOf('far', 'far')).toEqual(expected)
   })
 
+  it('are those of each of the many pages of one URL', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const fragments = new FragmentCache(caches)
+    const pages = responseCache(caches, { seconds: 600 })
+    const inspected = await Inspected.open(caches, { pages }, (app) => {
+      app.use(pages.cacheSite())
+      app.get('/', async (_req, res) => {
+        res.vary('X-Region')
+        res.send(await fragments.render({ name: 'menu', timeout: 60 }, () => 'Menu'))
+      })
+    })
+    const visit = (region: number) =>
+      inspected.site.get('/', { headers: { 'X-Region': String(region) } })
+    for (let region = 0; region < 100; region++) await visit(region)
+    await inspected.get('/')
+    await visit(0)
+    const { routes } = await inspected.json<FragmentDetail>('/api/fragment?alias=default&name=menu')
+    expect(routes).toEqual([{ route: 'GET /', times: 1, paths: ['/'] }])
+  })
+
   it('are none where no request shows it, and GET (any) where there is no router', async () => {
     const caches = createCaches({ default: new LocMemCache() })
     const fragments = new FragmentCache(caches)
