@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Invalidating } from '../../src/backend/late-invalidations.js'
+import type { CacheCore } from '../../src/backend/core.js'
 import { stillThere } from '../../src/backend/still-there.js'
 import { rememberedOf, talliesOf, type Caches } from '../../src/caches.js'
 import { MisuseError, show } from '../../src/errors.js'
@@ -10,7 +11,6 @@ import { parseVary } from '../../src/http/vary.js'
 import { Makings } from '../../src/making/makings.js'
 import { Marks } from '../../src/pages/marks.js'
 import { toDependents, type Dependents } from '../../src/observe/dependents.js'
-import type { StoredEntry } from '../../src/observe/remembered.js'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { PageRequest } from '../../src/pages/page.js'
 import { checkInvalidateOptions, type InvalidateOptions } from './invalidate-options.js'
@@ -84,9 +84,18 @@ export class Site {
 
   async explain(url: string | URL): Promise<Dependents> {
     const uri = this.#narrowed(toAbsoluteUri(url))
-    const cores = [...new Set(this.#stores.map(({ cache }) => cache))]
-    const isMeant = ({ subject: { kind, name } }: StoredEntry) => kind === 'page' && name === uri
-    return toDependents(await Promise.all(cores.map((core) => stillThere(core, isMeant))))
+    const records = new Map<CacheCore, Set<string>>()
+    for (const store of this.#stores) {
+      const keys = records.get(store.cache) ?? new Set()
+      records.set(store.cache, keys.add(store.recordKey(uri)))
+    }
+    const found = [...records].map(([core, keys]) =>
+      stillThere(
+        core,
+        ({ subject: { record } }) => record !== undefined && keys.has(record.storedKey),
+      ),
+    )
+    return toDependents(await Promise.all(found))
   }
 
   async getCacheKey(req: IncomingMessage): Promise<string | undefined> {

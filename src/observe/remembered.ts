@@ -126,8 +126,8 @@ export class RememberedEntries {
   readonly #outer = new BoundedMemo<true>(() => 16, budget)
   /** By stored tag. */
   readonly #invalidated = new BoundedMemo(bytesOfEnding, budget)
-  /** By URL. */
-  readonly #removedUrls = new BoundedMemo(bytesOfEnding, budget)
+  /** By the stored key of the record that the pages of a URL need. */
+  readonly #removedRecords = new BoundedMemo(bytesOfEnding, budget)
   #cleared: Ending | undefined
 
   /** @param keepsNothing - Whether its store keeps nothing, such as that of `DummyCache`. */
@@ -214,9 +214,13 @@ export class RememberedEntries {
     }
   }
 
-  /** Notes that all pages of a URL are being dropped. */
-  removedPages(url: string): void {
-    this.#removedUrls.set(url, endsNow())
+  /** Notes that all pages of a URL are being dropped. @param storedKey - Of the record that they need. */
+  removedPages(storedKey: string): void {
+    this.#removedRecords.set(storedKey, endsNow())
+  }
+
+  #removalOf({ record }: Subject): Ending | undefined {
+    return record && this.#removedRecords.peek(record.storedKey)
   }
 
   /**
@@ -284,8 +288,7 @@ export class RememberedEntries {
       ending !== undefined &&
       ending.order > order &&
       (first === undefined || (ending.order < first.order && ending.atMs <= first.atMs))
-    const ofUrl = subject.kind === 'page' ? this.#removedUrls.peek(subject.name) : undefined
-    for (const ending of [entry.removed, this.#cleared, ofUrl]) {
+    for (const ending of [entry.removed, this.#cleared, this.#removalOf(subject)]) {
       if (!isFirst(ending)) continue
       first = ending
       cause = removed(ending, nowMs)
@@ -317,9 +320,8 @@ export class RememberedEntries {
   *all(): Generator<StoredEntry> {
     for (const entry of this.#entries.values()) {
       if (entry.removed !== undefined) continue
-      const { kind, name } = entry.subject
-      const ofUrl = kind === 'page' ? this.#removedUrls.peek(name) : undefined
-      if (ofUrl === undefined || ofUrl.order < entry.order) yield entry
+      const removal = this.#removalOf(entry.subject)
+      if (removal === undefined || removal.order < entry.order) yield entry
     }
   }
 }

@@ -86,7 +86,7 @@ export class Drops {
     const value = encodeGeneration(record)
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
     this.#dropped.note(uri, ++this.counter.moment)
-    coreOf(this.cache).remembered.removedPages(uri)
+    coreOf(this.cache).remembered.removedPages(this.recordKey(uri))
     const timeout = INVALIDATION_SECONDS
     const drop = async () => {
       await this.cache.set(key, value, { timeout })
@@ -107,6 +107,11 @@ export class Drops {
     } finally {
       if (this.#running.get(uri) === settled) this.#running.delete(uri)
     }
+  }
+
+  /** The stored key of the record that all pages of a URI need, and that is replaced to drop them. */
+  recordKey(uri: string): string {
+    return coreOf(this.cache).checkedKey(generationKey({ keyPrefix: this.keyPrefix, uri }))
   }
 
   #recordOf(key: string, value: string): Unsent {

@@ -418,6 +418,11 @@ export class PageStore {
     return this.#drops.invalidate(uri, how)
   }
 
+  /** The stored key of the record that all pages of a URI need. */
+  recordKey(uri: string): string {
+    return this.#drops.recordKey(uri)
+  }
+
   /**
    * Drops the page of one variant of a URI, also one whose handler is running in this process.
    *

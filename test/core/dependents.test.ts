@@ -113,6 +113,24 @@ it('pages.explain says which pages a URL has', async () => {
   expect((await pages.explain(`${site.origin}/products/99`)).entries).toBe(0)
 })
 
+it('pages.explain counts what pages.invalidate drops, no page of another responseCache', async () => {
+  const caches = createCaches({ default: new LocMemCache() })
+  const pages = responseCache(caches, { seconds: 60 })
+  const others = responseCache(caches, { seconds: 60, keyPrefix: 'others' })
+  const app = express()
+  app.get('/', others.cacheSite(), (_req, res) => void res.send('page'))
+  const site = await Site.open(app)
+  const url = `${site.origin}/`
+  await site.get('/')
+  await expect.poll(async () => (await others.explain(url)).entries).toBe(1)
+  expect((await pages.explain(url)).entries).toBe(0)
+  await pages.invalidate(url)
+  // It is there, and would be dropped by its own.
+  expect((await others.explain(url)).entries).toBe(1)
+  await others.invalidate(url)
+  expect((await others.explain(url)).entries).toBe(0)
+})
+
 it('refuses what is not a tag, name or URL', async () => {
   const { caches, fragments, pages } = await shop()
   await expect(caches.explainTags('products' as never)).rejects.toThrow(/give an array of strings/)
