@@ -27,6 +27,9 @@ export interface Contained {
 
 /** Tells which fragments are inside something that was shown as this process stored it. */
 export class Contents {
+  /** By alias. */
+  readonly #cores = new Map<string, CacheCore>()
+
   constructor(
     private readonly caches: Caches,
     private readonly watched: Watched,
@@ -47,7 +50,11 @@ export class Contents {
 
   /** A cache that other caches have too may carry its alias there. */
   #coreOf(alias: string): CacheCore | undefined {
-    return this.caches.has(alias) ? coreOf(this.caches.get(alias)) : undefined
+    const known = this.#cores.get(alias)
+    if (known !== undefined || !this.caches.has(alias)) return known
+    const core = coreOf(this.caches.get(alias))
+    this.#cores.set(alias, core)
+    return core
   }
 
   *#inside(alias: string, core: CacheCore, key: string): Generator<Contained> {
