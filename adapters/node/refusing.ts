@@ -54,16 +54,15 @@ export function refuse(
 function warnOfCause(
   { req, res, isOutermost }: Around,
   reason: UnkeptReason,
-  { signBehind }: VisitorWatch,
+  watch: VisitorWatch,
 ): void {
   if (reason === 'set-cookie') {
     const fields = res.getHeader('Set-Cookie') ?? []
     warnOfSetCookie(routeName(req), [fields].flat().map(String))
   }
   // In front of the whole application nothing can precede the cache, as its author intended.
-  if (OF_VISITORS.has(reason) && !isOutermost && signBehind !== undefined) {
-    warnOfVisitorBehind(routeName(req), signBehind)
-  }
+  const sign = OF_VISITORS.has(reason) && !isOutermost ? watch.signBehind : undefined
+  if (sign !== undefined) warnOfVisitorBehind(routeName(req), sign)
 }
 
 /**

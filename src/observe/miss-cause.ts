@@ -4,8 +4,8 @@ import type { ClockTime } from '../clock.js'
  * The reason for a miss. `not-stored`: it was not stored since this process began, as far as it remembers.
  * `expired`: its timeout had passed. `dropped`: one of its tags, or a fragment inside it, was invalidated.
  * `removed`: it was deleted, or its page or the whole cache was dropped. `evicted`: it should still be there,
- * so the store made room, was restarted, or another process removed it; or the store lost the version of a tag. `unusable`: what is stored has holes that
- * nothing can fill here, or is no fragment. `other-version`: it is stored under another version, or in another
+ * so the store made room, was restarted, or another process removed it; or the store lost the version of a tag.
+ * `unusable`: what is stored has holes that nothing can fill here, or is no fragment. `other-version`: it is stored under another version, or in another
  * cache of the site, which may be the same store with another key prefix. `other-variant`: another variant of the
  * same fragment or URL is stored. `store-failed`: the store did not answer.
  */

@@ -150,14 +150,18 @@ export class RememberedEntries {
     }
     this.#entries.set(storedKey, entry)
     if (subject.kind === 'value') return
-    if (subject.kind === 'fragment' && hasOthersIn(subject, tags))
-      this.#outer.set(subject.name, true)
+    if (subject.kind === 'fragment' && hasOthersIn(subject, tags)) this.#noteOuter(subject)
     const keys = this.#groupOf(subject)
     keys.delete(storedKey)
     keys.add(storedKey)
     if (keys.size <= MAX_VARIANTS_COMPARED) return
     const [oldest = ''] = keys
     keys.delete(oldest)
+  }
+
+  /** Once: what is set again is charged again. */
+  #noteOuter({ name }: Subject): void {
+    if (this.#outer.get(name) === undefined) this.#outer.set(name, true)
   }
 
   #groupOf(subject: Subject): Set<string> {

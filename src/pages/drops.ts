@@ -85,8 +85,9 @@ export class Drops {
     const record = { generation: newTagVersion(), invalidated: true, expiresAtMs }
     const value = encodeGeneration(record)
     const key = generationKey({ keyPrefix: this.keyPrefix, uri })
+    const storedKey = coreOf(this.cache).checkedKey(key)
     this.#dropped.note(uri, ++this.counter.moment)
-    coreOf(this.cache).remembered.removedPages(this.recordKey(uri))
+    coreOf(this.cache).remembered.removedPages(storedKey)
     const timeout = INVALIDATION_SECONDS
     const drop = async () => {
       await this.cache.set(key, value, { timeout })
@@ -96,8 +97,8 @@ export class Drops {
     const settled = done.then(ignore, ignore)
     this.#running.set(uri, settled)
     try {
-      const unsent = [this.#recordOf(key, value)]
-      const isSent = await coreOf(this.cache).late.orLater(unsent, how, () => done)
+      const unsent = recordOf(storedKey, value)
+      const isSent = await coreOf(this.cache).late.orLater([unsent], how, () => done)
       if (isSent) this.#outstanding.delete(shortKey(uri))
       else this.#rememberFailed(shortKey(uri))
     } catch (error) {
@@ -112,11 +113,6 @@ export class Drops {
   /** The stored key of the record that all pages of a URI need, and that is replaced to drop them. */
   recordKey(uri: string): string {
     return coreOf(this.cache).checkedKey(generationKey({ keyPrefix: this.keyPrefix, uri }))
-  }
-
-  #recordOf(key: string, value: string): Unsent {
-    const storedKey = coreOf(this.cache).checkedKey(key)
-    return { kind: 'record', storedKey, value, seconds: INVALIDATION_SECONDS }
   }
 
   #rememberFailed(uri: ShortKey): void {
@@ -137,11 +133,12 @@ export class Drops {
     for (const key of keys) this.#dropped.note(key, moment)
     // A mark is stored in place of each page: so a handler in another process that found no page cannot store one.
     const marks = keys.map((key) => [key, newMark()] as const)
-    const unsent = marks.map(([key, mark]) => this.#recordOf(key, mark))
-    await coreOf(this.cache).late.orLater(unsent, how, async () => {
+    const core = coreOf(this.cache)
+    const unsent = marks.map(([key, mark]) => recordOf(core.checkedKey(key), mark))
+    await core.late.orLater(unsent, how, async () => {
       const failed = await this.cache.setMany(marks, { timeout: INVALIDATION_SECONDS })
       if (failed.length > 0) throw new CacheBackendError(NOT_INVALIDATED)
-      await coreOf(this.cache).store.confirmInvalidation('invalidate')
+      await core.store.confirmInvalidation('invalidate')
     })
   }
 }
@@ -153,4 +150,8 @@ function newMark(): string {
 
 function ignore(): void {
   // The caller of `invalidate` gets the error.
+}
+
+function recordOf(storedKey: string, value: string): Unsent {
+  return { kind: 'record', storedKey, value, seconds: INVALIDATION_SECONDS }
 }
