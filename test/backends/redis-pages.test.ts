@@ -1,7 +1,6 @@
 import { createServer, request } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { responseCache } from '../../adapters/node/index.js'
 import { RedisCache } from '../../src/backends/redis.js'
@@ -33,7 +32,13 @@ async function site(keyPrefix: string, bytes: number) {
     http.close()
     await caches.close()
   }
-  return { get, made, invalidate: () => pages.invalidate('http://a.test/'), close }
+  const invalidate = () => pages.invalidate('http://a.test/')
+  // A visitor has the page before it is stored.
+  const stored = () =>
+    expect
+      .poll(async () => (await pages.explain('http://a.test/')).entries, { timeout: 10_000 })
+      .toBe(1)
+  return { get, made, invalidate, stored, close }
 }
 
 const calls = async (name: string) =>
@@ -45,13 +50,13 @@ describe.runIf(isThere)('pages over Redis that another process replaces', () => 
   it.each([1000, 100_000])('are the new ones, of %i bytes', async (bytes) => {
     const [one, other] = [await site(`p${bytes}`, bytes), await site(`p${bytes}`, bytes)]
     expect(await one.get()).toBe(`a ${bytes}`)
-    await sleep(50)
+    await one.stored()
     for (let i = 0; i < 3; i++) expect(await one.get()).toBe(`a ${bytes}`)
     expect(one.made.count).toBe(1)
     other.made.letter = 'b'
     await other.invalidate()
     expect(await other.get()).toBe(`b ${bytes}`)
-    await sleep(50)
+    await other.stored()
     for (let i = 0; i < 3; i++) expect(await one.get()).toBe(`b ${bytes}`)
     expect([one.made.count, other.made.count]).toEqual([1, 1])
     await one.invalidate()
@@ -61,9 +66,9 @@ describe.runIf(isThere)('pages over Redis that another process replaces', () => 
   })
 
   it('are not sent again while they are the same, and are made again if something else lies there', async () => {
-    const { get, made, close } = await site('same', 100_000)
+    const { get, made, stored, close } = await site('same', 100_000)
     await get()
-    await sleep(50)
+    await stored()
     await get()
     const before = await calls('getrange')
     for (let i = 0; i < 5; i++) expect(await get()).toBe('a 100000')
