@@ -20,6 +20,33 @@ export function routeName(req: IncomingMessage): string {
   return `${verbOf(method)} ${route === undefined ? '(any)' : `${baseUrl}${String(route.path)}`}`
 }
 
+/** The name of the route of a request, which is made again only when a router has found more of it. */
+export class RequestRoute {
+  readonly #req: Routed & IncomingMessage
+  #route: object | undefined
+  #baseUrl: string | undefined
+  #name: string | undefined
+
+  constructor(req: IncomingMessage) {
+    this.#req = req
+  }
+
+  /** Whether it is another one than when its name was asked for. */
+  hasChanged(): boolean {
+    const { route, baseUrl } = this.#req
+    return this.#name === undefined || this.#route !== route || this.#baseUrl !== baseUrl
+  }
+
+  /** As {@link routeName}. */
+  get name(): string {
+    if (this.#name !== undefined && !this.hasChanged()) return this.#name
+    const { route, baseUrl } = this.#req
+    this.#route = route
+    this.#baseUrl = baseUrl
+    return (this.#name = routeName(this.#req))
+  }
+}
+
 /**
  * Counts what becomes of requests, by route. A hit of `cacheSite` is answered before Express has found the
  * route; it is counted for the route that the page had when it was rendered.

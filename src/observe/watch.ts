@@ -116,8 +116,7 @@ export class Watched {
 export function listen(who: string, listeners: Listeners): () => void {
   const guarded = neverThrowing(who)
   const ends = Object.entries(listeners).map(([name, listener]) => {
-    const tell = guarded(listener as (message: unknown) => void)
-    const onMessage = (message: unknown) => tell(message)
+    const onMessage = guarded(listener as (message: unknown) => void)
     const channel = `fragcache:${name}`
     subscribe(channel, onMessage)
     return () => unsubscribe(channel, onMessage)
