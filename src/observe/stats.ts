@@ -1,6 +1,13 @@
 import type { Counts } from './counts.js'
 import { totalOf } from './counters.js'
-import { meanOf, type CachesTallies, type Figures, type Tallies, type Tally } from './tally.js'
+import {
+  meanOf,
+  numberOf,
+  type CachesTallies,
+  type Figures,
+  type Tallies,
+  type Tally,
+} from './tally.js'
 
 /**
  * The duration of reads, from those that were timed: all reads of asynchronous stores, one in 64 of others.
@@ -157,10 +164,10 @@ export function routeStatsOf(tally: Tally): RouteStats {
 }
 
 function forEachUsed(tallies: Tallies, visit: (tally: Tally, figures: Figures) => void): void {
-  for (const tally of tallies) {
+  tallies.forEach((tally) => {
     const figures = tally.figures()
-    if (totalOf(figures.outcomes) > 0) visit(tally, figures)
-  }
+    if (numberOf(figures.outcomes) > 0) visit(tally, figures)
+  })
 }
 
 function toCacheStats(

@@ -11,6 +11,11 @@ export const OUTCOMES = ['hit', 'miss', 'stale', 'joined', 'bypass', 'error'] as
 export type Outcome = (typeof OUTCOMES)[number]
 export type Outcomes = Counters<Outcome>
 
+/** Of all outcomes. By name, since that is several times as fast as a loop over them, and ten thousand are summed. */
+export function numberOf({ hit, miss, stale, joined, bypass, error }: Readonly<Outcomes>): number {
+  return hit + miss + stale + joined + bypass + error
+}
+
 /** Sums of what was timed and measured, in milliseconds and bytes, each with the number of what is in it. */
 type Sums = Counters<
   'made' | 'madeMs' | 'timedHits' | 'hitMs' | 'stored' | 'storedBytes' | 'savedMs'
@@ -243,7 +248,12 @@ export class Tallies {
   }
 
   *[Symbol.iterator](): Iterator<Tally> {
-    for (const byName of this.#byAlias.values()) for (const tally of byName.values()) yield tally
+    for (const byName of this.#byAlias.values()) yield* byName.values()
+  }
+
+  /** Visits each, several times as fast as an iterator of them does. */
+  forEach(visit: (tally: Tally) => void): void {
+    for (const byName of this.#byAlias.values()) for (const tally of byName.values()) visit(tally)
   }
 
   /** Holders of a tally keep counting in it. */
