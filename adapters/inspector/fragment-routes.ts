@@ -1,12 +1,10 @@
-import type { IncomingMessage } from 'node:http'
-import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
 import { BoundedMemo, bytesOfText, bytesOfTexts, MemoBudget } from '../../src/bounded-memo.js'
-import { RequestRoute } from '../node/routes.js'
 import type { FragmentRoute } from './api.js'
+import type { Answering } from './requests.js'
 import { cutText } from './text.js'
 
 /** What is known of all fragments together takes at most so many bytes. */
-const MAX_BYTES = 4 * 1024 * 1024
+const MAX_BYTES = 8 * 1024 * 1024
 const MAX_PATHS = 5
 /** Longer routes and paths are cut. */
 const MAX_TEXT = 200
@@ -25,57 +23,22 @@ interface Shown {
   readonly seen: BoundedMemo<Seen>
 }
 
-/** A request that is being answered. */
-class Answering {
-  readonly path: string
-  readonly #route: RequestRoute
-  /** Most requests ask for many fragments of one cache on one route. */
-  #last: Shown | undefined
-
-  constructor(request: IncomingMessage, path: string) {
-    this.#route = new RequestRoute(request)
-    this.path = cutText(path, MAX_TEXT)
-  }
-
-  /** @param find - Finds what was shown on its route. */
-  shown(alias: string, find: (alias: string, route: string) => Shown): Shown {
-    const last = this.#last
-    // A router finds the route, or a part of it, after the request has come.
-    if (last?.alias === alias && !this.#route.hasChanged()) return last
-    return (this.#last = find(alias, this.#route.name))
-  }
-}
-
-const answering = new AsyncSlot<Answering>()
-
 /** On which routes fragments are shown, from when somebody looks until nobody does. */
 export class FragmentRoutes {
   #budget = new MemoBudget(MAX_BYTES)
   #byRoute = this.#newMemo()
-  #hold: ContextHold | undefined
-
-  /** Begins to know by which request something happens. */
-  track(): void {
-    this.#hold = new ContextHold()
-    answering.track(this.#hold)
-  }
-
-  /** Notes that a request is answered by the calling code. */
-  enter(request: IncomingMessage, path: string): void {
-    answering.enter(new Answering(request, path))
-  }
+  /** Most requests ask for many fragments of one cache. */
+  #last: { readonly of: Answering; readonly shown: Shown } | undefined
 
   /**
-   * Notes that a fragment is shown by the calling code.
+   * Notes that a fragment is shown in the answer to a request.
    *
    * @param knownRoute - Of the stored page that it is in: no router finds one for a page from the cache.
    */
-  add(alias: string, name: string, knownRoute?: string): void {
-    const around = answering.current
-    if (around === undefined) return
-    const { path } = around
+  add(around: Answering, alias: string, name: string, knownRoute?: string): void {
     const { seen } =
-      knownRoute === undefined ? around.shown(alias, this.#find) : this.#find(alias, knownRoute)
+      knownRoute === undefined ? this.#shown(around, alias) : this.#find(alias, knownRoute)
+    const path = cutText(around.path, MAX_TEXT)
     const known = seen.get(name)
     if (known === undefined) {
       seen.set(name, { times: 1, paths: [path] })
@@ -87,7 +50,17 @@ export class FragmentRoutes {
     seen.set(name, { times, paths: [...paths, path] })
   }
 
-  readonly #find = (alias: string, whole: string): Shown => {
+  #shown(around: Answering, alias: string): Shown {
+    const last = this.#last
+    // A router finds the route, or a part of it, after the request has come.
+    const isSame = last?.of === around && last.shown.alias === alias && !around.route.hasChanged()
+    if (isSame) return last.shown
+    const shown = this.#find(alias, around.route.name)
+    this.#last = { of: around, shown }
+    return shown
+  }
+
+  #find(alias: string, whole: string): Shown {
     const route = cutText(whole, MAX_TEXT)
     const key = JSON.stringify([alias, route])
     const known = this.#byRoute.get(key)
@@ -111,12 +84,7 @@ export class FragmentRoutes {
   clear(): void {
     this.#budget = new MemoBudget(MAX_BYTES)
     this.#byRoute = this.#newMemo()
-  }
-
-  /** Nobody looks any more. */
-  end(): void {
-    this.#hold?.release()
-    this.clear()
+    this.#last = undefined
   }
 
   #newMemo(): BoundedMemo<Shown> {

@@ -29,10 +29,11 @@ import { Outages } from './outages.js'
 import { statusOf, statusOfAll } from './status.js'
 import { Processes } from './processes.js'
 import { RequestRate } from './request-rate.js'
+import { Answering, FollowedRequests } from './requests.js'
 import { Responses } from './responses.js'
 import { findRisks, fragmentRisks, routeRisks } from './risks.js'
 import { firstAliasOf, totalsOf } from './totals.js'
-import { onRequest, Tracing, type TraceTaker } from './traces.js'
+import { Tracing, type TraceTaker } from './traces.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
 /** So long after the last request the inspector goes on to listen. */
@@ -57,7 +58,8 @@ export class Observer {
   readonly #fragmentRoutes = new FragmentRoutes()
   readonly #history = new History()
   readonly #outages: Outages
-  readonly #requests = new RequestRate()
+  readonly #requests = new FollowedRequests(WHO)
+  readonly #requestRate = new RequestRate()
   readonly #responses = new Responses()
   readonly #warnings = new Map<string, Warned>()
   /** Paths that the inspector is mounted at: its own requests are no subject of it. */
@@ -65,6 +67,8 @@ export class Observer {
   readonly #processes: Processes | undefined
   readonly #ends: (() => void)[]
   #endLooking: (() => void) | undefined
+  /** While the live feed is read. */
+  #live: { readonly tell: (happening: Happening) => void; readonly tracing: Tracing } | undefined
   #lastUseMs = 0
   #serverStats:
     { readonly atMs: number; readonly asked: ReturnType<Caches['serverStats']> } | undefined
@@ -173,7 +177,7 @@ export class Observer {
       node: process.version,
       aliases,
       status: statusOfAll(aliases),
-      requestsPerSecond: this.#requests.perSecond,
+      requestsPerSecond: this.#requestRate.perSecond,
       fragmentCount,
       routeCount,
       eventsPerSecond: this.#history.eventsPerSecond,
@@ -251,32 +255,42 @@ export class Observer {
       response: (message) => {
         if (!this.#isShown(message)) return
         this.#responses.add(message, Date.now())
-        this.#addRoutes(this.#contents.ofPage(message))
+        const around = this.#requests.current
+        if (around !== undefined) this.#addRoutes(around, this.#contents.ofPage(message))
+        this.#live?.tell({ kind: 'response', message })
       },
       fragment: (message) => {
         const { alias, name } = message
         if (!this.#watched.aliases.has(alias)) return
-        this.#fragmentRoutes.add(alias, name)
-        this.#addRoutes(this.#contents.ofFragment(message))
+        const around = this.#requests.current
+        if (around !== undefined) {
+          this.#fragmentRoutes.add(around, alias, name)
+          this.#addRoutes(around, this.#contents.ofFragment(message))
+        }
+        this.#live?.tell({ kind: 'fragment', message })
       },
     })
-    this.#fragmentRoutes.track()
-    const endRequests = onRequest(WHO, ({ request }) => {
+    const endRequests = this.#requests.follow((started) => {
+      const { request } = started
       const path = pathOf(request.url ?? '')
-      if (this.#isOwnPath(path)) return
-      this.#requests.add()
-      this.#fragmentRoutes.enter(request, path)
+      if (this.#isOwnPath(path)) return undefined
+      this.#requestRate.add()
+      const answering = new Answering(request, path)
+      this.#live?.tracing.begin(answering, started)
+      return answering
     })
     return () => {
       clearInterval(timer)
       endRequests()
-      this.#fragmentRoutes.end()
+      this.#fragmentRoutes.clear()
       end()
     }
   }
 
-  #addRoutes(inside: Iterable<Contained>): void {
-    for (const { alias, name, route } of inside) this.#fragmentRoutes.add(alias, name, route)
+  #addRoutes(around: Answering, inside: Iterable<Contained>): void {
+    for (const { alias, name, route } of inside) {
+      this.#fragmentRoutes.add(around, alias, name, route)
+    }
   }
 
   #stopLooking(): void {
@@ -291,25 +305,22 @@ export class Observer {
       Date.now(),
     )
     this.#followed.sample(Date.now())
-    this.#requests.sample(Date.now())
+    this.#requestRate.sample(Date.now())
   }
 
+  /** What only the live feed shows. */
   #tellAll(tellAlone: (happening: Happening) => void, traces: TraceTaker): () => void {
     const watched = this.#watched
-    const tracing = new Tracing((url) => !this.#isOwnPath(pathOf(url)), traces)
+    const tracing = new Tracing(traces)
     const tell = (happening: Happening) => {
-      tracing.add(happening)
+      const answering = this.#requests.current
+      if (answering !== undefined) tracing.add(answering, happening)
       tellAlone(happening)
     }
+    this.#live = { tell, tracing }
     const end = listen(WHO, {
       operation: (message) => {
         if (watched.owns(message.alias, message.backend)) tell({ kind: 'operation', message })
-      },
-      fragment: (message) => {
-        if (watched.aliases.has(message.alias)) tell({ kind: 'fragment', message })
-      },
-      response: (message) => {
-        if (this.#isShown(message)) tell({ kind: 'response', message })
       },
       outage: (message) => {
         if (watched.affectedBy(message).length > 0) tell({ kind: 'outage', message })
@@ -326,6 +337,7 @@ export class Observer {
       guarded((message: Warned) => tell({ kind: 'warning', message })),
     )
     return () => {
+      this.#live = undefined
       tracing.close()
       end()
       unsubscribe(AUDIT_CHANNEL, onAudit)
@@ -347,10 +359,11 @@ export class Observer {
 
 /** Of a URL, or of a route such as `GET /countries/:code`. */
 function pathOf(text: string): string {
-  return text
-    .replace(/^[A-Z]+ /, '')
-    .replace(/^[a-z]+:\/\/[^/?#]*/i, '')
-    .replace(/[?#].*/s, '')
+  const path = text.startsWith('/')
+    ? text
+    : text.replace(/^[A-Z]+ /, '').replace(/^[a-z]+:\/\/[^/?#]*/i, '')
+  const end = path.search(/[?#]/)
+  return end < 0 ? path : path.slice(0, end)
 }
 
 const LOCAL: ReadonlySet<string> = new Set(['LocMemCache', 'DummyCache'])

@@ -51,11 +51,17 @@ export class Sampler implements TraceTaker {
     return true
   }
 
+  countRequest(): void {
+    this.#requestsSeen++
+  }
+
   endTrace(trace: Trace): void {
-    if (trace.isOfCaches) this.#requestsSeen++
-    if (!trace.isWhole) return
-    if (trace.isOfCaches) this.#requests.add(++this.#id, trace.atMs, trace)
-    else this.#tracesLeft++
+    if (trace.isOfCaches) {
+      this.countRequest()
+      this.#requests.add(++this.#id, trace.atMs, trace)
+    } else {
+      this.#tracesLeft++
+    }
   }
 
   /** @returns `undefined` if nothing has happened. */

@@ -1,6 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { AsyncSlot, ContextHold } from '../../src/async-slot.js'
 import { explainFragment } from '../../src/observe/reasons.js'
 import { told } from '../../src/observe/told.js'
 import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
@@ -8,6 +5,7 @@ import { explainResponse } from '../../src/pages/explanations.js'
 import { kindOf } from '../../src/pages/listed.js'
 import type { RequestEvent, RequestPart } from './api.js'
 import type { Happening } from './events.js'
+import type { Answering, RequestStarted } from './requests.js'
 import { cutText } from './text.js'
 
 /** More parts of one request are counted, and not kept. */
@@ -20,31 +18,12 @@ const MAX_WAITING = 200
 
 const WRITES: ReadonlySet<string> = new Set(['set', 'setMany', 'add', 'touch', 'delete'])
 
-/** Node tells of every request of HTTP/1 here before it is handled. */
-const REQUEST_CHANNEL = 'http.server.request.start'
-
-/** What a message of that channel has. */
-interface RequestStarted {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-}
-
-/**
- * Tells of every request that this process answers from now on, in the code that answers it.
- *
- * @returns Ends it.
- */
-export function onRequest(who: string, listener: (started: RequestStarted) => void): () => void {
-  const tell = neverThrowing(who)((message: unknown) => listener(message as RequestStarted))
-  const onMessage = (message: unknown) => tell(message)
-  subscribe(REQUEST_CHANNEL, onMessage)
-  return () => unsubscribe(REQUEST_CHANNEL, onMessage)
-}
-
 /** Chooses the requests that are traced, and takes them. */
 export interface TraceTaker {
-  /** Whether the parts of a request that begins now are kept. */
+  /** Whether a request that begins now is traced. */
   beginsTrace(): boolean
+  /** One that is not traced has asked a cache for something. */
+  countRequest(): void
   /** A request is answered and its page stored, or its client has left. */
   endTrace(trace: Trace): void
 }
@@ -63,23 +42,16 @@ export class Trace {
   #durationMs = 0
 
   /**
-   * @param isWhole - Whether its parts are kept.
    * @param ended - Called once: it is answered, and what becomes of its page is known.
    */
   constructor(
     readonly method: string,
     readonly url: string,
-    readonly isWhole: boolean,
     private ended: ((trace: Trace) => void) | undefined,
   ) {}
 
   add(happening: Happening): void {
-    const { kind } = happening
-    this.#isOfCaches ||= kind === 'response' || kind === 'fragment' || kind === 'operation'
-    if (this.isWhole) this.#note(happening)
-  }
-
-  #note(happening: Happening): void {
+    this.#isOfCaches ||= isOfCaches(happening)
     if (happening.kind === 'response') {
       this.#response = happening.message
       if (this.#durationMs > 0) this.end()
@@ -197,32 +169,30 @@ function toPart({ kind, message }: Part, endMs: number, writeMs: number): Reques
   }
 }
 
-const traces = new AsyncSlot<Trace>()
+function isOfCaches({ kind }: Happening): boolean {
+  return kind === 'response' || kind === 'fragment' || kind === 'operation'
+}
 
-/** Says by which request something happens, for as long as it runs. */
+/** Notes what happens in the requests that are traced. */
 export class Tracing {
-  readonly #hold = new ContextHold()
-  readonly #end: () => void
   /** Those that were answered and still wait, the oldest first, each with what ends its waiting. */
   readonly #waiting = new Map<Trace, NodeJS.Timeout>()
 
-  /** @param isMeant - By the path of a request. */
-  constructor(isMeant: (url: string) => boolean, taker: TraceTaker) {
-    traces.track(this.#hold)
-    this.#end = onRequest('inspector', ({ request, response }) => {
-      const { method = '', url = '' } = request
-      if (!isMeant(url)) return
-      const trace = new Trace(method, url, taker.beginsTrace(), (trace) => {
-        clearTimeout(this.#waiting.get(trace))
-        this.#waiting.delete(trace)
-        taker.endTrace(trace)
-      })
-      traces.enter(trace)
-      response.once('close', () => {
-        trace.answered()
-        if (trace.isWaiting) this.#wait(trace)
-        else trace.end()
-      })
+  constructor(private readonly taker: TraceTaker) {}
+
+  begin(answering: Answering, { request, response }: RequestStarted): void {
+    if (!this.taker.beginsTrace()) return
+    const { method = '', url = '' } = request
+    const trace = new Trace(method, url, (trace) => {
+      clearTimeout(this.#waiting.get(trace))
+      this.#waiting.delete(trace)
+      this.taker.endTrace(trace)
+    })
+    answering.trace = trace
+    response.once('close', () => {
+      trace.answered()
+      if (trace.isWaiting) this.#wait(trace)
+      else trace.end()
     })
   }
 
@@ -232,14 +202,17 @@ export class Tracing {
     if (this.#waiting.size > MAX_WAITING) this.#waiting.keys().next().value?.end()
   }
 
-  /** Notes what happens, where a request is being answered. */
-  add(happening: Happening): void {
-    traces.current?.add(happening)
+  /** Notes what happens while a request is being answered. */
+  add(answering: Answering, happening: Happening): void {
+    const { trace } = answering
+    if (trace !== undefined) trace.add(happening)
+    else if (!answering.isCounted && isOfCaches(happening)) {
+      answering.isCounted = true
+      this.taker.countRequest()
+    }
   }
 
   close(): void {
     for (const timer of this.#waiting.values()) clearTimeout(timer)
-    this.#end()
-    this.#hold.release()
   }
 }

@@ -144,6 +144,7 @@ export class Tally {
   #countSaved(): void {
     const sums = this.#sums
     const served = this.outcomes.hit + this.outcomes.stale
+    if (served === this.#saving) return
     const eachMs = meanOf(sums.madeMs, sums.made) - meanOf(sums.hitMs, sums.timedHits)
     sums.savedMs += (served - this.#saving) * Math.max(0, eachMs)
     this.#saving = served
