@@ -7,6 +7,8 @@ const SYNONYMS: readonly (readonly [names: readonly string[], meant: readonly st
     [
       'ttl',
       'stdttl',
+      'defaultttl',
+      'timetolive',
       'expires',
       'expiresin',
       'expire',
