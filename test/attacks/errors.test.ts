@@ -1,7 +1,9 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ErrorRequestHandler } from 'express'
 import { Readable } from 'node:stream'
 import { describeAttacks, type Attack } from '../support/attacks.js'
-import { pause } from '../support/waiting.js'
+import { settle } from '../support/waiting.js'
 
 const ODD = { 'X-Odd': 'x'.repeat(1000) }
 
@@ -164,7 +166,9 @@ describeAttacks('what went wrong', [
       const request = site.request('/p', { headers: { 'X-Odd': '1' } })
       request.on('error', () => undefined).end()
       request.on('response', (response) => response.once('data', () => request.destroy()))
-      await pause(60)
+      const [, res] = (await once(site.server, 'request')) as [IncomingMessage, ServerResponse]
+      await once(res, 'close')
+      await settle()
       return (await site.get('/p')).text !== 'the whole'
     },
   },

@@ -7,7 +7,9 @@ import {
   bobGetsSecret,
   countingView,
   describeAttacks,
+  meeting,
   SECRET,
+  slowly,
   type Attack,
   type Target,
 } from '../support/attacks.js'
@@ -147,14 +149,14 @@ describeAttacks(
     attack({
       name: 'what filled a hole for the first, for those who wait for the page',
       about: 'CVE-2026-94544: who waits gets what the first one got',
-      view: (req, res) => void setTimeout(() => renderFor(req, res), 40),
-      succeeds: async ({ site }) => {
-        const answers = await Promise.all([
-          site.get('/p', { headers: ALICE }),
-          pause(10).then(() => site.get('/p', { headers: BOB })),
-          pause(10).then(() => site.get('/p')),
-        ])
-        return answers.slice(1).some(hasSecret)
+      view: (req, res) => slowly(() => renderFor(req, res)),
+      succeeds: async (target) => {
+        const users: Record<string, string>[] = [ALICE, BOB, {}]
+        const answers = await meeting(
+          target,
+          users.map((headers) => () => target.site.get('/p', { headers })),
+        )
+        return answers.slice(1).some((answer) => answer !== undefined && hasSecret(answer))
       },
       naive: { joins: true },
     }),

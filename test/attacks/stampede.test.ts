@@ -1,9 +1,12 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Request } from 'express'
 import {
   countingView,
   describeAttacks,
+  meeting,
   SECRET,
+  slowly,
   type Attack,
   type FreshView,
   type Target,
@@ -13,23 +16,31 @@ import { gate, pause } from '../support/waiting.js'
 
 /** Alice's view takes its time; Bob asks meanwhile. Does he get what is hers? */
 async function bobJoins(
-  { site }: Target,
+  target: Target,
   alice: Record<string, string> = { 'X-User': 'alice' },
   bob: Record<string, string> = { 'X-User': 'bob' },
 ): Promise<boolean> {
-  const answers = await Promise.all([
-    site.get('/p', { headers: alice }),
-    pause(10).then(() => site.get('/p', { headers: bob })),
-  ])
-  return JSON.stringify(answers[1]).includes(SECRET)
+  const [, answer] = await meeting(
+    target,
+    [alice, bob].map((headers) => () => target.site.get('/p', { headers })),
+  )
+  return JSON.stringify(answer).includes(SECRET)
 }
 
-const slowly = (answer: () => unknown): void => void setTimeout(answer, 40)
+/** What a request without anything special gets while the view answers another one. */
+async function textAfter(
+  target: Target,
+  first: () => Promise<Answer | undefined>,
+): Promise<string> {
+  const answers = await meeting(target, [first, () => target.site.get('/p')])
+  return answers[1]?.text ?? ''
+}
 
 /** How often the view runs for requests that come at once. */
-async function runsTogether({ site }: Target, path: string, count = 5): Promise<number> {
-  const answers = await Promise.all(Array.from({ length: count }, () => site.get(path)))
-  return new Set(answers.map(({ text }) => text)).size
+async function runsTogether(target: Target, path: string, count = 5): Promise<number> {
+  const requests = Array.from({ length: count }, () => () => target.site.get(path))
+  const answers = await meeting(target, requests, false)
+  return new Set(answers.map((answer) => answer?.text)).size
 }
 
 /** Each run of the view has a body of its own; some requests make it private. */
@@ -143,12 +154,9 @@ describeAttacks(
       about: 'RFC 9111 §3.3',
       view: (req, res) =>
         slowly(() => res.end('the whole'.slice(0, req.headers.range === undefined ? 9 : 3))),
-      succeeds: async ({ site }) => {
-        const part = site.get('/p', { headers: { Range: 'bytes=0-2' } })
-        await pause(10)
-        const whole = await site.get('/p')
-        await part
-        return whole.text !== 'the whole'
+      succeeds: async (target) => {
+        const part = () => target.site.get('/p', { headers: { Range: 'bytes=0-2' } })
+        return (await textAfter(target, part)) !== 'the whole'
       },
       naive: { joins: true },
     },
@@ -156,12 +164,9 @@ describeAttacks(
       name: "HEAD's answer, handed to who waits for GET's",
       about: 'a HEAD that fills GET',
       view: (req, res) => slowly(() => res.end(req.method === 'HEAD' ? '' : 'body')),
-      succeeds: async ({ site }) => {
-        const head = site.get('/p', { method: 'HEAD' })
-        await pause(10)
-        const get = await site.get('/p')
-        await head
-        return get.text !== 'body'
+      succeeds: async (target) => {
+        const head = () => target.site.get('/p', { method: 'HEAD' })
+        return (await textAfter(target, head)) !== 'body'
       },
       naive: { joins: true },
     },
@@ -169,12 +174,9 @@ describeAttacks(
       name: "POST's answer, handed to who waits for GET's",
       about: 'CVE-2026-85008',
       view: (req, res) => slowly(() => res.end(`${req.method} answer`)),
-      succeeds: async ({ site }) => {
-        const post = site.get('/p', { method: 'POST' })
-        await pause(10)
-        const get = await site.get('/p')
-        await post
-        return get.text !== 'GET answer'
+      succeeds: async (target) => {
+        const post = () => target.site.get('/p', { method: 'POST' })
+        return (await textAfter(target, post)) !== 'GET answer'
       },
       naive: { joins: true },
     },
@@ -187,12 +189,9 @@ describeAttacks(
           if (req.headers['if-none-match'] === '"1"') res.status(304).end()
           else res.end('the whole')
         }),
-      succeeds: async ({ site }) => {
-        const alice = site.get('/p', { headers: { 'If-None-Match': '"1"' } })
-        await pause(10)
-        const bob = await site.get('/p')
-        await alice
-        return bob.text !== 'the whole'
+      succeeds: async (target) => {
+        const alice = () => target.site.get('/p', { headers: { 'If-None-Match': '"1"' } })
+        return (await textAfter(target, alice)) !== 'the whole'
       },
       naive: { joins: true },
     },
@@ -204,12 +203,9 @@ describeAttacks(
           if (req.headers['x-odd'] === undefined) res.end('fine')
           else res.status(500).end('broken')
         }),
-      succeeds: async ({ site }) => {
-        const odd = site.get('/p', { headers: { 'X-Odd': '1' } })
-        await pause(10)
-        const answer = await site.get('/p')
-        await odd
-        return answer.text !== 'fine'
+      succeeds: async (target) => {
+        const odd = () => target.site.get('/p', { headers: { 'X-Odd': '1' } })
+        return (await textAfter(target, odd)) !== 'fine'
       },
       naive: { joins: true },
     },
@@ -221,12 +217,10 @@ describeAttacks(
         if (req.headers['x-odd'] === undefined) slowly(() => res.end('whole'))
         else slowly(() => req.socket.destroy())
       },
-      succeeds: async ({ site }) => {
-        const odd = site.get('/p', { headers: { 'X-Odd': '1' } }).catch(() => undefined)
-        await pause(10)
-        const answer = await site.get('/p')
-        await odd
-        return answer.text !== 'the whole'
+      succeeds: async (target) => {
+        const odd = () =>
+          target.site.get('/p', { headers: { 'X-Odd': '1' } }).catch(() => undefined)
+        return (await textAfter(target, odd)) !== 'the whole'
       },
       naive: { joins: true },
     },
@@ -246,7 +240,7 @@ describeAttacks(
       },
       succeeds: async ({ site }) => {
         const odd = site.get('/p', { headers: { 'X-Odd': '1' } })
-        await pause(10)
+        await once(site.server, 'request')
         const waits = site.get('/p')
         const answer = await Promise.race([waits, pause(5000)])
         await site.get('/open')
@@ -338,7 +332,7 @@ describeAttacks(
         const socket = connect(site.port, '127.0.0.1')
         socket.write('GET /p HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
         socket.pause()
-        await pause(20)
+        await once(site.server, 'request')
         const waits = site.get('/p', { headers: { Host: '127.0.0.1' } })
         const answer = await Promise.race([waits, pause(5000)])
         socket.destroy()

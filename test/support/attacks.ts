@@ -4,8 +4,9 @@ import { createCaches, LocMemCache, type Caches } from 'fragcache'
 import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { AsyncTestCache } from './async-cache.js'
-import { expressVersions, oneExpress, Site } from './express.js'
+import { eventually, expressVersions, oneExpress, Site, type Answer } from './express.js'
 import { naiveCache, type NaiveOptions } from './naive-cache.js'
+import { settle } from './waiting.js'
 
 export type View = (req: Request, res: Response) => unknown
 
@@ -80,6 +81,42 @@ export function countingView(
       let runs = 0
       return (req, res) => answer(++runs, req, res)
     },
+  }
+}
+
+/** Requests that are sent to meet others, and have not reached the server yet. */
+let underWay = 0
+
+/** Answers once all requests that are to meet this one have come, and have been looked up. */
+export function slowly(answer: () => unknown): void {
+  void eventually(() => underWay === 0)
+    .then(settle)
+    .then(answer)
+}
+
+/**
+ * Sends requests that a view which answers `slowly` keeps waiting for each other.
+ *
+ * @param isInOrder - Each is sent when the one before has reached the server.
+ */
+export async function meeting(
+  { site: { server } }: Target,
+  requests: readonly (() => Promise<Answer | undefined>)[],
+  isInOrder = true,
+): Promise<readonly (Answer | undefined)[]> {
+  underWay = requests.length
+  const onRequest = () => void underWay--
+  server.on('request', onRequest)
+  try {
+    const answers: Promise<Answer | undefined>[] = []
+    for (const send of requests) {
+      answers.push(send())
+      if (isInOrder) await eventually(() => underWay === requests.length - answers.length)
+    }
+    return await Promise.all(answers)
+  } finally {
+    server.off('request', onRequest)
+    underWay = 0
   }
 }
 
