@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedCache, type MemcachedOptions } from '../../src/backends/memcached.js'
 import { inPath, neededProgram } from '../support/executables.js'
+import { ownTime } from '../support/own-time.js'
 import { freePort, sharedServer, startServer, type TestServer } from '../support/servers.js'
 
 const USERNAME = 'shop@fragcache'
@@ -102,13 +103,13 @@ describe.skipIf(server === undefined)('a Memcached server that wants SASL', () =
   })
 
   it('fails in time for who does not know that it does', async () => {
-    const startMs = performance.now()
+    const startMs = ownTime.now()
     for (const options of [{}, { protocol: 'binary' as const }]) {
       await expect(open({ ...options, timeLimitMs: 500 }).get('k')).rejects.toMatchObject({
         code: 'FRAGCACHE_BACKEND_FAILED',
       })
     }
-    expect(performance.now() - startMs).toBeLessThan(2000)
+    expect(ownTime.now() - startMs).toBeLessThan(2000)
   })
 
   it('is authenticated to again after a restart', async () => {

@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RedisCache, type RedisSettings } from '../../src/backends/redis.js'
+import { ownTime } from '../support/own-time.js'
 import { canStartRedis } from '../support/redis.js'
 import { startRedis, type RedisServer } from '../support/servers/redis.js'
 
@@ -316,13 +317,13 @@ describe.skipIf(!isThere)('RedisCache', () => {
       try {
         await cache.set('k', 'before')
         await own.kill()
-        const startMs = performance.now()
+        const startMs = ownTime.now()
         for (let i = 0; i < 10; i++) {
           await expect(cache.set('k', 'late')).rejects.toMatchObject({
             code: 'FRAGCACHE_BACKEND_FAILED',
           })
         }
-        expect(performance.now() - startMs).toBeLessThan(3 * 300 + 500)
+        expect(ownTime.now() - startMs).toBeLessThan(3 * 300 + 500)
         await own.restart()
         await vi.waitFor(() => cache.get('k'), { timeout: 10_000, interval: 20 })
         expect(await cache.get('k')).toBe(undefined)
@@ -332,7 +333,7 @@ describe.skipIf(!isThere)('RedisCache', () => {
         client.disconnect()
         await own.stop()
       }
-    }, 30_000)
+    })
   })
 
   it('may be read from while entries of megabytes are on their way', async () => {

@@ -13,6 +13,7 @@ import type { OutageMessage } from '../../src/observe/channels.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 import { MemoryBus } from '../support/memory-bus.js'
+import { ownTime } from '../support/own-time.js'
 import { coreOf } from '../../src/backend/core.js'
 
 const clock = new SteppedClock()
@@ -396,9 +397,9 @@ describe('the connection to the bus', () => {
     bus.hangs = true
     await cache.set('k', 1)
     const published = bus.published
-    const startedMs = performance.now()
+    const startedMs = ownTime.now()
     for (let i = 0; i < 20; i++) await cache.set('k', i)
-    expect(performance.now() - startedMs).toBeLessThan(500)
+    expect(ownTime.now() - startedMs).toBeLessThan(500)
     expect(bus.published - published).toBeLessThanOrEqual(1)
     bus.hangs = false
     await expect.poll(() => bus.messages.some((text) => text.endsWith(',null]'))).toBe(true)
