@@ -3,6 +3,7 @@ import { responseCache } from 'fragcache/express'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
+import { settle } from '../support/waiting.js'
 import { coreOf } from '../../src/backend/core.js'
 
 /** Local memory that fails as a faulty backend might, in the middle of a call. */
@@ -53,7 +54,7 @@ describe.each(expressVersions)('a page on $version is served', ({ express }) => 
     const site = await Site.open(app)
     expect((await site.get('/p')).text).toBe('page')
     await eventually(() => cache.reads === 2)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await settle()
     cache.failing = false
     expect((await site.get('/p')).cacheStatus).toBe('fragcache; fwd=uri-miss; stored')
   })

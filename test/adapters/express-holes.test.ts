@@ -7,7 +7,7 @@ import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { compression, eventually, oneExpress, Site } from '../support/express.js'
 import { TinyEngine, type TinyTemplate } from '../support/tiny-engine.js'
-import { gate } from '../support/waiting.js'
+import { gate, settle } from '../support/waiting.js'
 
 const backends: readonly (readonly [string, () => Cache])[] = [
   ['LocMemCache', () => new LocMemCache()],
@@ -133,7 +133,7 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
       const users = Array.from({ length: 20 }, (__, i) => `user${i}`)
       const answers = users.map((user) => site.get('/p', as(user)))
       await eventually(() => arrived.count === 20)
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await settle()
       open()
       expect((await Promise.all(answers)).map(({ text }) => text)).toEqual(
         users.map((user) => shown(user)),
@@ -544,8 +544,9 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
     const cache = new LocMemCache()
     const first = await holedSite({ cache })
     const Host = 'shared.test'
+    const outcomes = watchOutcomes(`http://${Host}`)
     await first.site.get('/p', as('ann', { Host }))
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await eventually(() => outcomes.length === 1)
     const another = await holedSite({ cache })
     expect((await another.site.get('/p', as('ben', { Host }))).text).toBe(shown('ben'))
     expect(another.runs.count).toBe(0)
@@ -554,7 +555,6 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
       holes: undefined,
       view: (_req, res) => res.send('a view without holes'),
     })
-    await new Promise((resolve) => setTimeout(resolve, 20))
     expect((await second.site.get('/p', as('ben', { Host }))).text).toBe('a view without holes')
     const third = await holedSite({ cache: first.cache })
     expect((await third.site.get('/p', as('ben', { Host }))).text).toBe('a view without holes')

@@ -10,7 +10,7 @@ import {
   type View,
 } from '../support/cached-site.js'
 import { eventually, oneExpress } from '../support/express.js'
-import { gate } from '../support/waiting.js'
+import { gate, settle } from '../support/waiting.js'
 
 /** The option, what the response says, and how long it may be served past its 60 seconds. */
 type Allowance = readonly [
@@ -377,7 +377,7 @@ describe.each(oneExpress)('past its time, in $version', ({ express }) => {
       for (const run of [2, 3, 4]) {
         // The run before has to be over, which is after its response is.
         await eventually(() => outcomes.length >= 2 * (run - 2))
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await settle()
         expect(await site.get('/p')).toMatchObject({ status: 200, text: 'old' })
         await eventually(() => runs.count === run)
       }

@@ -120,10 +120,12 @@ describe('figures of several processes', () => {
     const caches = createCaches({ default: new LocMemCache(), far })
     onTestFinished(() => caches.close())
     const inspected = await Inspected.open(caches, { processes: 'far' })
-    far.latencyMs = 100
+    far.hanging = true
+    const before = far.reads
     const answer = inspected.json<{ rows: ProcessRow[] }>('/api/processes')
-    await sleep(50)
+    await expect.poll(() => far.reads).toBeGreaterThan(before)
     inspected.inspector.close()
+    far.hanging = false
     expect((await answer).rows[0]?.sinceMs).toEqual(expect.any(Number))
   })
 
