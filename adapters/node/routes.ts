@@ -20,7 +20,7 @@ export function routeName(req: IncomingMessage): string {
   return `${verbOf(method)} ${route === undefined ? '(any)' : `${baseUrl}${String(route.path)}`}`
 }
 
-/** The name of the route of a request, which is made again only when a router has found more of it. */
+/** The name of the route of a request, which is read again only when a router has found more of it. */
 export class RequestRoute {
   readonly #req: Routed & IncomingMessage
   #route: object | undefined

@@ -78,6 +78,16 @@ describe('the feed by request', () => {
     expect(hit.parts.filter(({ kind }) => kind === 'fragment')).toEqual([])
   })
 
+  it('has the fragments of its own caches, where two inspectors of one process are looked at', async () => {
+    const [one, other] = [await open(), await open()]
+    for (const { inspected, listener } of [one, other]) {
+      await inspected.site.get('/countries/FRA')
+      const found = await request(listener, ({ url }) => url.endsWith('/countries/FRA'))
+      const fragments = found.parts.filter(({ kind }) => kind === 'fragment')
+      expect(fragments.map(({ title }) => title).sort()).toEqual(['box', 'facts', 'menu'])
+    }
+  })
+
   it('has the start of a fragment that another listener hears about first, and takes its time', async () => {
     const busy = (message: unknown) => {
       if ((message as FragmentMessage).name !== 'box') return
