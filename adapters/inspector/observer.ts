@@ -33,7 +33,8 @@ import { Answering, FollowedRequests } from './requests.js'
 import { Responses } from './responses.js'
 import { findRisks, fragmentRisks, routeRisks } from './risks.js'
 import { firstAliasOf, totalsOf } from './totals.js'
-import { Tracing, type TraceTaker } from './traces.js'
+import type { TraceTaker } from './traces.js'
+import { Tracing } from './tracing.js'
 import { onFragcacheWarning, type Warned } from './warnings.js'
 
 /** So long after the last request the inspector goes on to listen. */

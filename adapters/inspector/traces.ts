@@ -1,22 +1,21 @@
 import { explainFragment } from '../../src/observe/reasons.js'
 import { told } from '../../src/observe/told.js'
-import { neverThrowing, type ResponseTold } from '../../src/observe/watch.js'
+import type { ResponseTold } from '../../src/observe/watch.js'
 import { explainResponse } from '../../src/pages/explanations.js'
 import { kindOf } from '../../src/pages/listed.js'
 import type { RequestEvent, RequestPart } from './api.js'
 import type { Happening } from './events.js'
-import type { Answering, RequestStarted } from './requests.js'
 import { cutText } from './text.js'
 
 /** More parts of one request are counted, and not kept. */
 const MAX_PARTS = 200
 
-/** So long after its answer was sent, a page that is still being stored is waited for. */
-const TOLD_WITHIN_MS = 5000
-/** Traces that wait for that; of more, the oldest end without it. */
-const MAX_WAITING = 200
-
 const WRITES: ReadonlySet<string> = new Set(['set', 'setMany', 'add', 'touch', 'delete'])
+
+/** Whether a cache was asked for something. */
+export function isOfCaches({ kind }: Happening): boolean {
+  return kind === 'response' || kind === 'fragment' || kind === 'operation'
+}
 
 /** Chooses the requests that are traced, and takes them. */
 export interface TraceTaker {
@@ -166,53 +165,5 @@ function toPart({ kind, message }: Part, endMs: number, writeMs: number): Reques
     waitMs: Math.max(0, durationMs - bodyMs - written),
     bodyMs,
     writeMs: written,
-  }
-}
-
-function isOfCaches({ kind }: Happening): boolean {
-  return kind === 'response' || kind === 'fragment' || kind === 'operation'
-}
-
-/** Notes what happens in the requests that are traced. */
-export class Tracing {
-  /** Those that were answered and still wait, the oldest first, each with what ends its waiting. */
-  readonly #waiting = new Map<Trace, NodeJS.Timeout>()
-
-  constructor(private readonly taker: TraceTaker) {}
-
-  begin(answering: Answering, { request, response }: RequestStarted): void {
-    if (!this.taker.beginsTrace()) return
-    const { method = '', url = '' } = request
-    const trace = new Trace(method, url, (trace) => {
-      clearTimeout(this.#waiting.get(trace))
-      this.#waiting.delete(trace)
-      this.taker.endTrace(trace)
-    })
-    answering.trace = trace
-    response.once('close', () => {
-      trace.answered()
-      if (trace.isWaiting) this.#wait(trace)
-      else trace.end()
-    })
-  }
-
-  #wait(trace: Trace): void {
-    const onTime = neverThrowing('inspector')(() => trace.end())
-    this.#waiting.set(trace, setTimeout(onTime, TOLD_WITHIN_MS).unref())
-    if (this.#waiting.size > MAX_WAITING) this.#waiting.keys().next().value?.end()
-  }
-
-  /** Notes what happens while a request is being answered. */
-  add(answering: Answering, happening: Happening): void {
-    const { trace } = answering
-    if (trace !== undefined) trace.add(happening)
-    else if (!answering.isCounted && isOfCaches(happening)) {
-      answering.isCounted = true
-      this.taker.countRequest()
-    }
-  }
-
-  close(): void {
-    for (const timer of this.#waiting.values()) clearTimeout(timer)
   }
 }
