@@ -116,7 +116,9 @@ export class Watched {
 export function listen(who: string, listeners: Listeners): () => void {
   const guarded = neverThrowing(who)
   const ends = Object.entries(listeners).map(([name, listener]) => {
-    const onMessage = guarded(listener as (message: unknown) => void)
+    const tell = guarded(listener as (message: unknown) => void)
+    // A channel names itself to its listeners, too.
+    const onMessage = (message: unknown) => tell(message)
     const channel = `fragcache:${name}`
     subscribe(channel, onMessage)
     return () => unsubscribe(channel, onMessage)
