@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import { types } from 'node:util'
 import type { HeaderFields, HeaderValue } from '../../src/http/header-values.js'
 import { ROUTED } from '../../src/http/page-key.js'
+import { isPlainObject } from '../../src/value.js'
 import { isWatched, unnoticed } from './unnoticed.js'
 
 /**
@@ -87,10 +89,19 @@ export function looksPersonal(req: IncomingMessage): boolean {
   const { session, sessionID } = req as { session?: unknown; sessionID?: unknown }
   // express-session; an id that is in the cookie is one that it knew.
   if (typeof sessionID === 'string' && hasCookieWith(req, sessionID)) return true
-  if (typeof session !== 'object' || session === null) return false
+  return !isEmptySession(session)
+}
+
+/** Whether a session is seen to hold nothing. */
+function isEmptySession(session: unknown): boolean {
+  if (typeof session !== 'object' || session === null) return !session
+  const names = Object.keys(session)
+  if (names.some((name) => name !== 'cookie')) return false
+  const { isNew } = session as { readonly isNew?: unknown }
   // cookie-session
-  if ((session as { readonly isNew?: unknown }).isNew === false) return true
-  return Object.keys(session).some((name) => name !== 'cookie')
+  if (typeof isNew === 'boolean') return isNew
+  // express-session always has a `cookie`. Others of a class, such as a `Map`, may hold what cannot be listed.
+  return names.length > 0 || (isPlainObject(session) && !types.isProxy(session))
 }
 
 /** Whether a sign-in has given the request its user. */

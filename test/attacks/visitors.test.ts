@@ -10,6 +10,7 @@ import {
   bobGetsSecret,
   describeAttacks,
   SECRET,
+  secretView,
   type Attack,
   type Target,
   type View,
@@ -336,6 +337,44 @@ const strippedInFront: Attack[] = ['authorization', 'cookie'].map((name) => ({
     bobGetsSecret(target, { [name]: 'alice' }, { [name]: 'bob' }),
 }))
 
+/** Sessions whose content cannot be listed. */
+const unlisted: readonly (readonly [kind: string, open: (user: unknown) => unknown])[] = [
+  ['a Map', (user) => new Map([['user', user]])],
+  ['an object of a class', (user) => new PrivateSession(user)],
+  ['a proxy', (user) => new Proxy({}, { get: () => user })],
+  ['a text', (user) => user],
+]
+
+class PrivateSession {
+  readonly #user: unknown
+
+  constructor(user: unknown) {
+    this.#user = user
+  }
+
+  get user(): unknown {
+    return this.#user
+  }
+}
+
+const unlistedSessions = unlisted.map(([kind, open]): Attack => ({
+  name: `a session in front of the cache that is ${kind}`,
+  about: 'in doubt a session holds something',
+  layers: (app, cache, view) =>
+    app.use(
+      (req, _res, next) => {
+        const user = req.headers['x-user']
+        if (user !== undefined) Object.assign(req, { session: open(user) })
+        next()
+      },
+      cache,
+      view,
+    ),
+  view: secretView(() => undefined),
+  succeeds: async (target) =>
+    (await bobGetsSecret(target)) || bobGetsSecret(target, { 'X-User': 'alice' }, {}),
+}))
+
 describeAttacks(
   'visitors whom something but the cache knows',
   [
@@ -347,6 +386,7 @@ describeAttacks(
     ...loggedOut,
     ...stripped,
     ...strippedInFront,
+    ...unlistedSessions,
   ],
   { later: true },
 )
