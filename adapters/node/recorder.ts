@@ -4,7 +4,7 @@ import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import { keepLetters } from './replay.js'
 import type { RecordingFault } from '../../src/pages/reasons.js'
 import { isGone } from './protocol.js'
-import { bytesOf, callbackOf } from './sent-body.js'
+import { bytesOf, callbackOf, isBodyWrapped, toSend } from './sent-body.js'
 
 /** A stream that was piped into a response. */
 interface Source {
@@ -72,6 +72,7 @@ export class BodyRecorder {
 
   #wrap(): void {
     const { res } = this
+    const isWrapped = isBodyWrapped(res)
     const write = res.write.bind(res) as (...args: unknown[]) => boolean
     const endInside = res.end.bind(res) as (...args: unknown[]) => ServerResponse
     // Over HTTP/2, and in some layers around the cache, `res.end` calls `res.write`.
@@ -85,15 +86,21 @@ export class BodyRecorder {
       }
     }
     const addTrailers = res.addTrailers.bind(res)
+    /** Passes on and records a part of the body as the handler wrote it. */
+    const pass = <T>(send: (...args: unknown[]) => T, args: readonly unknown[]): T => {
+      const [chunk, ...rest] = args
+      const isChangeable = isWrapped && chunk instanceof Uint8Array
+      const written = isChangeable ? [Buffer.from(chunk), ...rest] : args
+      const sent = send(...args)
+      this.#record(written)
+      return sent
+    }
     /** @returns `false` if some of it was dropped: the connection is then closed, since a part is no response. */
     const sendHeld = (): boolean => {
       const held = this.#held
       this.#held = []
       if (held === undefined) res.destroy()
-      for (const args of held ?? []) {
-        write(...args)
-        this.#record(args)
-      }
+      for (const args of held ?? []) pass(write, args)
       return held !== undefined
     }
     res.write = (...args: unknown[]) => {
@@ -108,10 +115,8 @@ export class BodyRecorder {
         return !res.writableEnded
       }
       if (this.#held?.length !== 0 && !sendHeld()) return false
-      const flushed = write(...args)
       // A layer around the cache may write these bytes from within `res.end`.
-      if (!this.#isInEnd) this.#record(args)
-      return flushed
+      return this.#isInEnd ? write(...args) : pass(write, args)
     }
     res.end = (...args: unknown[]) => {
       if (this.#isInEnd) {
@@ -132,11 +137,10 @@ export class BodyRecorder {
           if (body === undefined) return end(...callback)
           if (body !== HANDLERS_OWN) {
             keepLetters(res)
-            return end(body, ...callback)
+            return end(toSend(body, isWrapped), ...callback)
           }
           if (!sendHeld()) return res
-          end(...args)
-          this.#record(args)
+          pass(end, args)
           this.#finish(false)
           return res
         }
@@ -151,8 +155,7 @@ export class BodyRecorder {
         return ended
       }
       if (this.#held?.length !== 0 && !sendHeld()) return res
-      const result = end(...args)
-      this.#record(args)
+      const result = pass(end, args)
       this.#finish(wasGone)
       return result
     }

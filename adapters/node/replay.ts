@@ -16,6 +16,7 @@ import { hasAlready } from './client-conditions.js'
 import { hasLayersAround } from './last-word.js'
 import { describesFilledPage, markPerUser } from './per-user.js'
 import { setStatusMessage } from './protocol.js'
+import { isBodyWrapped, toSend } from './sent-body.js'
 
 /**
  * Sets status and headers of a response from a stored page: the whole, a part of it, or a 304 where the client
@@ -107,7 +108,7 @@ export function endWith(res: ServerResponse, body: Buffer | undefined): void {
     res.end()
   } else {
     keepLetters(res)
-    res.end(body)
+    res.end(toSend(body, isBodyWrapped(res)))
   }
 }
 

@@ -10,6 +10,16 @@ export function bytesOf([chunk, encoding]: readonly unknown[]): Buffer | undefin
   return chunk instanceof Uint8Array ? Buffer.from(chunk) : undefined
 }
 
+/** Whether a layer around gets the bytes of a body before the server does: it may change them where they are. */
+export function isBodyWrapped(res: ServerResponse): boolean {
+  return Object.hasOwn(res, 'write') || Object.hasOwn(res, 'end')
+}
+
+/** The bytes of a kept page as they can be sent, so that the page stays the same. */
+export function toSend(body: Buffer, isWrapped: boolean): Buffer {
+  return isWrapped ? Buffer.from(body) : body
+}
+
 /** The callback among the arguments of `res.write` or `res.end`. */
 export function callbackOf(args: readonly unknown[]): (() => void) | undefined {
   return args.find((argument): argument is () => void => typeof argument === 'function')

@@ -9,6 +9,7 @@ import { hasLayersAround } from './last-word.js'
 import { keepCookieToItsOwner } from './per-user.js'
 import type { Place } from './place.js'
 import { codingOf, endWith, prepareAnswer, remainingSeconds, weakened } from './replay.js'
+import { isBodyWrapped, toSend } from './sent-body.js'
 import type { Settings } from './settings.js'
 
 /** Headers and body of a page in one coding, as they are sent. */
@@ -78,7 +79,7 @@ export function answerFresh(
     if (page.statusMessage !== undefined) res.statusMessage = page.statusMessage
     res.writeHead(page.status, wire.headersAt(page, nowMs, settings) as string[])
     if (req.method === 'HEAD') res.end()
-    else res.end(wire.body)
+    else res.end(toSend(wire.body, isBodyWrapped(res)))
     return
   }
   const body = prepareAnswer(req, res, page, nowMs)

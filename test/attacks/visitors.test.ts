@@ -375,6 +375,35 @@ const unlistedSessions = unlisted.map(([kind, open]): Attack => ({
     (await bobGetsSecret(target)) || bobGetsSecret(target, { 'X-User': 'alice' }, {}),
 }))
 
+const PLACE = '-'.repeat(SECRET.length)
+
+/** Writes what is Alice's into the bytes of a page, where they are. */
+const fillIn: RequestHandler = (req, res, next) => {
+  for (const name of ['write', 'end'] as const) {
+    const send = res[name].bind(res) as (...args: unknown[]) => unknown
+    const filling = (...args: unknown[]) => {
+      const [chunk] = args
+      const at = Buffer.isBuffer(chunk) ? chunk.indexOf(PLACE) : -1
+      if (at !== -1 && req.headers['x-user'] === 'alice') (chunk as Buffer).write(SECRET, at)
+      return send(...args)
+    }
+    Object.assign(res, { [name]: filling })
+  }
+  next()
+}
+
+const writtenInto = (['write', 'end'] as const).map((name): Attack => ({
+  name: `a layer in front of the cache that writes into the bytes given to res.${name}`,
+  about: 'what is kept stays as the handler wrote it',
+  layers: (app, cache, view) => app.use(fillIn, cache, view),
+  view: (_req, res) => {
+    res[name](Buffer.from(PLACE))
+    res.end()
+  },
+  // The first page of each is made, the second one kept.
+  succeeds: async (target) => (await bobGetsSecret(target)) || bobGetsSecret(target),
+}))
+
 describeAttacks(
   'visitors whom something but the cache knows',
   [
@@ -387,6 +416,7 @@ describeAttacks(
     ...stripped,
     ...strippedInFront,
     ...unlistedSessions,
+    ...writtenInto,
   ],
   { later: true },
 )
