@@ -9,7 +9,7 @@ import {
   markPerUser,
   isMarkedPerUser,
 } from './per-user.js'
-import type { OuterHeaders } from './taken-headers.js'
+import { outerHeadersOf, type OuterHeaders } from './taken-headers.js'
 import type { Settings } from './settings.js'
 
 /** The headers of one response: what the cache adds to them, and whether they are per-user. */
@@ -29,7 +29,7 @@ export class AnswerHeaders {
     private readonly filling: Filling,
     private readonly settings: Settings,
   ) {
-    this.outer = res.getHeaders()
+    this.outer = outerHeadersOf(res)
   }
 
   get isPerUser(): boolean {

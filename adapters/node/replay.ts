@@ -2,7 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isConditional, isSentWithNotModified } from '../../src/http/conditional.js'
 import { chooseCoding, isCompressible, type Coding } from '../../src/http/content-coding.js'
-import { headerOf, headerText, type HeaderFields } from '../../src/http/header-values.js'
+import {
+  headerOf,
+  headerText,
+  copiedValue,
+  type HeaderFields,
+} from '../../src/http/header-values.js'
 import { contentRange, ifRangeHolds, multipartRanges, selectRanges } from '../../src/http/range.js'
 import { joinVary } from '../../src/http/vary.js'
 import {
@@ -56,7 +61,7 @@ export function prepareAnswer(
       hasLength = true
     }
     if (name.length === 4) setShortHeader(res, name, value, coding !== undefined)
-    else res.setHeader(name, value)
+    else res.setHeader(name, copiedValue(value))
   }
   if (withAge) res.setHeader('Age', String(currentAgeSeconds(page, nowMs)))
   res.statusCode = page.status
@@ -165,7 +170,7 @@ function setShortHeader(
     // Layers around the cache, such as CORS, have names of their own in `Vary`.
     res.setHeader(name, joinVary(value, res.getHeader('Vary') ?? ''))
   } else {
-    res.setHeader(name, value)
+    res.setHeader(name, copiedValue(value))
   }
 }
 

@@ -1,9 +1,16 @@
 import type { ServerResponse } from 'node:http'
-import type { HeaderValue } from '../../src/http/header-values.js'
+import { copiedValue, type HeaderValue } from '../../src/http/header-values.js'
 import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
 
 /** The headers that layers around the cache had set before it was asked. */
 export type OuterHeaders = ReturnType<ServerResponse['getHeaders']>
+
+/** The headers that are set now, as they stay though the handler appends to a list. */
+export function outerHeadersOf(res: ServerResponse): OuterHeaders {
+  const headers = res.getHeaders()
+  for (const [name, value] of Object.entries(headers)) headers[name] = value && copiedValue(value)
+  return headers
+}
 
 /** Headers that describe the page: they are stored even if a layer around the cache has set the same value. */
 const OF_THE_RESPONSE = new Set([

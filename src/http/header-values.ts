@@ -6,6 +6,11 @@ export type HeaderFields = Readonly<Record<string, HeaderValue | undefined>>
 
 const NO_LINES: readonly string[] = Object.freeze([])
 
+/** A value that stays the same though `appendHeader` of a response adds to its list where it is. */
+export function copiedValue(value: HeaderValue): string | number | string[] {
+  return typeof value === 'object' ? [...value] : value
+}
+
 /** The lines of a header, none if it is absent. */
 export function headerLines(value: HeaderValue | undefined): readonly string[] {
   if (value === undefined) return NO_LINES

@@ -110,6 +110,27 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
     expect([unchanged.status, unchanged.headers.vary]).toEqual([304, 'Accept, Origin'])
   })
 
+  it('a hit has what the handler appended to a list of a layer around the cache', async () => {
+    const pages = responseCache(newCaches())
+    const app = express()
+    app.use((_req, res, next) => {
+      res.setHeader('Link', ['<a>', '<b>'])
+      next()
+    })
+    app.get('/p', pages.cachePage(60), (_req, res) => {
+      res.appendHeader('Link', '<c>')
+      res.end()
+    })
+    const site = await Site.open(app)
+    for (const outcome of [/stored$/, /^fragcache; hit/]) {
+      const { headers, cacheStatus } = await site.get('/p')
+      expect([headers['link'], cacheStatus]).toEqual([
+        '<a>, <b>, <c>',
+        expect.stringMatching(outcome),
+      ])
+    }
+  })
+
   it('a cache further in sees the conditions of the client, not those of the one around it', async () => {
     stopClock()
     const pages = responseCache(newCaches(), { seconds: 10 })

@@ -404,6 +404,31 @@ const writtenInto = (['write', 'end'] as const).map((name): Attack => ({
   succeeds: async (target) => (await bobGetsSecret(target)) || bobGetsSecret(target),
 }))
 
+const appendedTo: Attack = {
+  name: 'a layer in front of the cache that appends to a list of a header',
+  about: 'what is kept stays as the handler wrote it',
+  layers: (app, cache, view) =>
+    app.use(
+      (req, res, next) => {
+        onHeaders(res, () => {
+          if (req.headers['x-user'] === 'alice') res.appendHeader('Link', SECRET)
+        })
+        next()
+      },
+      cache,
+      view,
+    ),
+  view: (_req, res) => {
+    res.setHeader('Link', ['<a>', '<b>'])
+    res.end()
+  },
+  // The first page of hers is made, the second one kept.
+  succeeds: async ({ site }) => {
+    for (const user of ['alice', 'alice']) await site.get('/p', { headers: { 'X-User': user } })
+    return String((await site.get('/p')).headers['link']).includes(SECRET)
+  },
+}
+
 describeAttacks(
   'visitors whom something but the cache knows',
   [
@@ -417,6 +442,7 @@ describeAttacks(
     ...strippedInFront,
     ...unlistedSessions,
     ...writtenInto,
+    appendedTo,
   ],
   { later: true },
 )
