@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
@@ -122,7 +123,9 @@ export class OpenSite {
     )
     const parts: Buffer[] = []
     for await (const part of response) parts.push(part as Buffer)
-    return { response, body: Buffer.concat(parts).toString() }
+    const body = Buffer.concat(parts)
+    // Bytes that are no text would all be read as the same character.
+    return { response, body: body.toString(isUtf8(body) ? 'utf8' : 'latin1') }
   }
 }
 

@@ -203,6 +203,15 @@ describe('sameForAll', () => {
     )
   })
 
+  it('finds bytes of others that are no text', async () => {
+    const caches = createCaches({ default: new LocMemCache() })
+    const app = express().use(responseCache(caches).cacheSite(), (req, res) => {
+      res.type('png').send(Buffer.from([0xff, req.get('X-User') === 'ann' ? 0xfe : 0xfd]))
+    })
+    const visitors = [{ headers: { 'X-User': 'ann' } }, { headers: { 'X-User': 'ben' } }]
+    await expect(sameForAll(app, '/', visitors, { caches })).rejects.toThrow('gets another answer')
+  })
+
   it('leaves out what it is told to', async () => {
     const { caches, app } = newShop()
     app.get('/counted', (req, res) => {
