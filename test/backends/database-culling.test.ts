@@ -194,7 +194,7 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       { timeout: 100 },
     )
     for (const key of keysOf(6, 'new')) await cache.set(key, 1, { timeout: 500 })
-    await vi.waitFor(async () => expect(await countRows()).toBeLessThan(60))
+    await vi.waitFor(async () => expect(await countRows()).toBeLessThan(60), 5000)
     expect((await cache.getMany(tagged)).size).toBe(20)
     const zone = (await cache.getMany(keysOf(30, 'zone'))).size
     expect(zone).toBeGreaterThan(0)
@@ -225,7 +225,7 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       options: { maxEntries, timeLimitMs: 20_000 },
     })
     await cache.setMany({ a: 1, b: 1 })
-    await vi.waitFor(() => expect(haveOthersRemoved).toBe(true))
+    await vi.waitFor(() => expect(haveOthersRemoved).toBe(true), 5000)
     // Room is made behind the write.
     await new Promise((passed) => setTimeout(passed, 500))
     expect(await countRows()).toBeGreaterThan(maxEntries / 2)
@@ -255,7 +255,7 @@ function culls(dialect: Dialect, open: () => OpenDatabase): void {
       keysOf(2000, 'new').map((key) => [key, 1] as const),
       { timeout: 1000 },
     )
-    await vi.waitFor(async () => expect(await countRows()).toBe(2020))
+    await vi.waitFor(async () => expect(await countRows()).toBe(2020), 3000)
     expect((await cache.getMany(keysOf(20, 'live'))).size).toBe(20)
   })
 

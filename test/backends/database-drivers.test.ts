@@ -68,7 +68,7 @@ async function giveUpWhileWaiting(
   await expect(first).rejects.toThrow('no answer within 200 ms')
   await expect(waiting).rejects.toThrow('no answer within 200 ms')
   await proxy.restore()
-  await vi.waitFor(async () => expect(await cache.get('k')).toBe('before'))
+  await vi.waitFor(async () => expect(await cache.get('k')).toBe('before'), 2000)
   await new Promise((passed) => setTimeout(passed, 200))
   expect(await watching.get('k')).toBe('before')
 }
@@ -118,7 +118,7 @@ describe.skipIf(postgres === undefined)('pg', () => {
         [name],
       )
       await asked
-      await vi.waitFor(async () => expect(await cache.get('k')).toBe(1))
+      await vi.waitFor(async () => expect(await cache.get('k')).toBe(1), 2000)
     }
   })
 

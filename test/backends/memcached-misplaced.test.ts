@@ -96,7 +96,7 @@ describe.skipIf(!isThere).each<Speech>(['meta', 'classic', 'binary'])(
           for (const [i, value] of values.entries()) {
             if (value !== `of ${keys[i]}`) foreign.push([keys[i], value])
           }
-        })
+        }, 5000)
       }
       expect(foreign).toEqual([])
     })

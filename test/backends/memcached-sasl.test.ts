@@ -116,7 +116,7 @@ describe.skipIf(server === undefined)('a Memcached server that wants SASL', () =
     const cache = open(user)
     await cache.set('k', 1)
     await server?.restart()
-    await vi.waitFor(() => cache.set('k', 2), { interval: 20 })
+    await vi.waitFor(() => cache.set('k', 2), { timeout: 2000, interval: 20 })
     expect(await cache.get('k')).toBe(2)
   })
 })

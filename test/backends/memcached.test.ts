@@ -520,7 +520,7 @@ describe.skipIf(!isThere)('connections', () => {
       await vi.waitFor(
         async () =>
           expect(await tell(idle.location, 'stats\r\n', 'END\r\n')).toMatch(/curr_connections 2\r/),
-        { interval: 100 },
+        { timeout: 8000, interval: 100 },
       )
       expect(await cache.get('k')).toBe(1)
       await cache.close()

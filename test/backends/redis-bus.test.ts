@@ -29,7 +29,7 @@ function open(bus: RedisBus): TieredCache {
 }
 
 const becomes = (cache: TieredCache, value: unknown) =>
-  expect.poll(() => cache.get('k'), { interval: 2 }).toBe(value)
+  expect.poll(() => cache.get('k'), { timeout: 5000, interval: 2 }).toBe(value)
 
 /** Whether an entry comes from memory. */
 async function isKept(cache: TieredCache): Promise<boolean> {
@@ -39,7 +39,7 @@ async function isKept(cache: TieredCache): Promise<boolean> {
 }
 
 async function keeps(cache: TieredCache): Promise<void> {
-  await expect.poll(() => isKept(cache), { interval: 20 }).toBe(true)
+  await expect.poll(() => isKept(cache), { timeout: 5000, interval: 20 }).toBe(true)
 }
 
 describe.skipIf(!isThere)('a bus over Redis', () => {
@@ -118,8 +118,9 @@ describe.skipIf(!isThere)('a bus over a Cluster', () => {
     ])
     const control = new Redis(server.url)
     await control.cluster('ADDSLOTSRANGE', 0, 16_383)
-    await vi.waitFor(async () =>
-      expect(await control.cluster('INFO')).toContain('cluster_state:ok'),
+    await vi.waitFor(
+      async () => expect(await control.cluster('INFO')).toContain('cluster_state:ok'),
+      5000,
     )
     await control.quit()
   })

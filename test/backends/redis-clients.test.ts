@@ -106,10 +106,12 @@ describe.each(clients)('RedisCache over a client of %s', (name, open) => {
     await control.set(cache.makeKey('fragcache.server', 1), 'the run_id of another')
     // As another process that comes new to the server.
     const fresh = await open()
-    await vi.waitFor(async () =>
-      expect(await new RedisCache({ client: fresh, keyPrefix: 'replaced' }).get('k')).toBe(
-        undefined,
-      ),
+    await vi.waitFor(
+      async () =>
+        expect(await new RedisCache({ client: fresh, keyPrefix: 'replaced' }).get('k')).toBe(
+          undefined,
+        ),
+      { timeout: 2000 },
     )
   })
 

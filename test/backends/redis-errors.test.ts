@@ -43,9 +43,7 @@ describe.skipIf(!isThere)('what a Redis server refuses', () => {
     await control.replicaof('127.0.0.1', 1)
     try {
       await cache.set('k', 2).catch(() => undefined)
-      await vi.waitFor(() => cache.get('k'), { interval: 10 })
-      // Every five seconds a refused write makes the client connect again, and reads fail with it.
-      vi.spyOn(performance, 'now').mockReturnValue(performance.now())
+      await vi.waitFor(() => cache.get('k'), { timeout: 2000, interval: 10 })
       const failures: unknown[] = []
       for (let i = 0; i < 20; i++) {
         const reads = Array.from({ length: 5 }, () =>
@@ -56,7 +54,6 @@ describe.skipIf(!isThere)('what a Redis server refuses', () => {
       }
       expect(failures).toEqual([])
     } finally {
-      vi.restoreAllMocks()
       await control.replicaof('NO', 'ONE')
       await cache.close()
     }
@@ -77,10 +74,10 @@ describe.skipIf(!isThere)('memory in front of a client that was given', () => {
     try {
       for (const value of ['one', 'two', 'three', 'four', 'five', 'six']) {
         await b.cache.set('k', value, { tags: ['t'], timeout: null })
-        await expect.poll(() => a.cache.get('k'), { interval: 5 }).toBe(value)
+        await expect.poll(() => a.cache.get('k'), { timeout: 1000, interval: 5 }).toBe(value)
       }
       await b.cache.invalidateTags(['t'])
-      await expect.poll(() => a.cache.get('k'), { interval: 5 }).toBeUndefined()
+      await expect.poll(() => a.cache.get('k'), { timeout: 1000, interval: 5 }).toBeUndefined()
     } finally {
       for (const { client, cache } of [a, b]) {
         await cache.close()

@@ -145,7 +145,7 @@ describe.skipIf(!isThere)(
         { timeout: 30_000, interval: 20 },
       )
       // For a second it may show what its leader has forgotten, as when it lags.
-      await vi.waitFor(async () => expect(await reader.get('k')).toBe(undefined))
+      await vi.waitFor(async () => expect(await reader.get('k')).toBe(undefined), 5000)
       for (let i = 0; i < 100; i++) expect(await reader.get('k')).toBe(undefined)
       await vi.waitFor(async () => expect(await follower.exists('s:1:k')).toBe(0))
     })

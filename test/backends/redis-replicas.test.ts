@@ -33,7 +33,7 @@ describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
   beforeEach(async () => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     await controls[0]?.flushall()
-    await controls[0]?.wait(2, 10_000)
+    await controls[0]?.wait(2, 1000)
     cache = open()
   })
   afterEach(async () => {
@@ -59,7 +59,7 @@ describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
   }
 
   /** Waits until the replicas have what was written. */
-  const settle = async () => void (await controls[0]?.wait(2, 10_000))
+  const settle = async () => void (await controls[0]?.wait(2, 1000))
 
   it('writes to the leader and reads from the replicas, by chance', async () => {
     for (let i = 0; i < 10; i++) await cache.set(`k${i}`, i)
@@ -150,7 +150,7 @@ describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
           for (let i = 0; i < 5; i++) await cache.get('k')
           expect(await countReads(which)).toBeGreaterThan(0)
         },
-        { interval: 20 },
+        { timeout: 5000, interval: 20 },
       )
     }
   })

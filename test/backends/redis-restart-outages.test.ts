@@ -197,7 +197,7 @@ describe.skipIf(!isThere)('a Redis that was not restarted', () => {
     await cache.set('k', 1)
     for (let i = 0; i < 3; i++) {
       await control.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-      expect(await vi.waitFor(() => cache.get('k'))).toBe(1)
+      expect(await vi.waitFor(() => cache.get('k'), 5000)).toBe(1)
     }
     expect(await new RedisCache({ location: server.url, keyPrefix: 'shop' }).get('k')).toBe(1)
   })

@@ -305,7 +305,7 @@ describe.skipIf(!isThere)('RedisCache', () => {
       await control.call('REPLICAOF', '127.0.0.1', '1')
       await expect(cache.set('k', 2)).rejects.toThrow('READONLY')
       await control.call('REPLICAOF', 'NO', 'ONE')
-      await vi.waitFor(() => cache.set('k', 3), { interval: 20 })
+      await vi.waitFor(() => cache.set('k', 3), { timeout: 1000, interval: 20 })
       expect(await cache.get('k')).toBe(3)
     })
   })

@@ -112,7 +112,7 @@ describe.skipIf(!isThere)('four processes over one Redis', () => {
 
   /** Waits until a value comes from memory, once it is told of changes. */
   const keeps = (one: Process, key: string) =>
-    expect.poll(() => one.isKept(key), { interval: 20 }).toBe(true)
+    expect.poll(() => one.isKept(key), { timeout: 5000, interval: 20 }).toBe(true)
 
   /** All four have it in memory. */
   async function warm(key: string, value: unknown, options: object = {}): Promise<void> {
@@ -162,7 +162,7 @@ describe.skipIf(!isThere)('four processes over one Redis', () => {
     await processes[0].call('set', 'k', 'newer')
     await proxy.restore()
     await expect
-      .poll(() => last.get('k').catch(() => 'no connection'), { interval: 1 })
+      .poll(() => last.get('k').catch(() => 'no connection'), { timeout: 5000, interval: 1 })
       .toBe('newer')
     await keeps(last, 'k')
     await processes[2].call('set', 'k', 'newest')
@@ -175,8 +175,10 @@ describe.skipIf(!isThere)('four processes over one Redis', () => {
     proxy.silence()
     await processes[0].call('set', 'k', 'new')
     // Nobody can tell at once that a silent network is broken: the heartbeat does.
-    await expect.poll(() => last.get('k').catch(String)).toMatch(/RedisCache/)
+    await expect.poll(() => last.get('k').catch(String), { timeout: 4000 }).toMatch(/RedisCache/)
     await proxy.restore()
-    await expect.poll(() => last.get('k').catch(() => 'no connection'), { interval: 5 }).toBe('new')
+    await expect
+      .poll(() => last.get('k').catch(() => 'no connection'), { timeout: 5000, interval: 5 })
+      .toBe('new')
   })
 })

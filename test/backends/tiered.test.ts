@@ -185,7 +185,7 @@ describe('other processes', () => {
 
   it('see a deadline that touch has brought nearer', async () => {
     const [a, b] = [open(), open()]
-    await a.cache.set('k', 1)
+    await a.cache.set('k', 1, { timeout: 1000 })
     await b.cache.get('k')
     await a.cache.touch('k', { timeout: 5 })
     clock.advance(5)
@@ -243,7 +243,7 @@ describe('other processes', () => {
     expect(await a.cache.get('k')).toBe('old')
     // The server carries out now what it was asked before.
     await new AsyncTestCache({ location }).set('k', 'late')
-    await expect.poll(() => b.cache.get('k'), { interval: 5 }).toBe('late')
+    await expect.poll(() => b.cache.get('k'), { timeout: 2000, interval: 5 }).toBe('late')
     expect(await a.cache.get('k')).toBe('late')
   })
 
@@ -357,7 +357,7 @@ describe('the connection to the bus', () => {
     const publish = vi.spyOn(bus.end, 'publish').mockRejectedValueOnce(new Error('cut'))
     await a.cache.set('k', 'new')
     expect(await b.cache.get('k')).toBe('old')
-    await vi.waitFor(async () => expect(await b.cache.get('k')).toBe('new'))
+    await vi.waitFor(async () => expect(await b.cache.get('k')).toBe('new'), { timeout: 1000 })
     expect(publish.mock.calls.length).toBe(2)
     expect(outages.map(({ backend, until }) => [backend, until === undefined])).toEqual([
       ['TieredCache', true],
@@ -388,7 +388,7 @@ describe('the connection to the bus', () => {
     await a.cache.set('k', 'new')
     bus.swallows = false
     expect(await b.cache.get('k')).toBe('old')
-    await expect.poll(() => b.cache.get('k'), { interval: 20 }).toBe('new')
+    await expect.poll(() => b.cache.get('k'), { timeout: 2000, interval: 20 }).toBe('new')
   })
 
   it('costs the first calls its time limit where it hangs, and the others nothing', async () => {
@@ -423,11 +423,11 @@ describe('the connection to the bus', () => {
     expect(await readsOf(remote, () => cache.get('k'))).toBe(0)
     bus.swallows = true
     const isKept = async () => (await readsOf(remote, () => cache.get('k'))) === 0
-    await expect.poll(isKept, { interval: 50 }).toBe(false)
+    await expect.poll(isKept, { timeout: 4000, interval: 50 }).toBe(false)
     await cache.get('k')
     expect(await isKept()).toBe(false)
     bus.swallows = false
-    await expect.poll(isKept, { interval: 50 }).toBe(true)
+    await expect.poll(isKept, { timeout: 2000, interval: 50 }).toBe(true)
     await cache.close()
   })
 
@@ -438,7 +438,7 @@ describe('the connection to the bus', () => {
     expect(await cache.get('k')).toBe(1)
     expect(await readsOf(remote, () => cache.get('k'))).toBeGreaterThan(0)
     bus.refusesSubscriptions = false
-    await vi.waitFor(() => expect(bus.subscribers).toBe(1))
+    await vi.waitFor(() => expect(bus.subscribers).toBe(1), { timeout: 1000 })
     await cache.get('k')
     expect(await readsOf(remote, () => cache.get('k'))).toBe(0)
     expect(outages).toHaveLength(2)

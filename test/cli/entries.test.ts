@@ -100,10 +100,10 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     await cache.set('old', 1, { staleIfError: 60 })
     await cache.expire('old')
     expect((await over('explain', 'default', 'old')).out).toMatch(
-      /It expired (?:less than a second|\d+ seconds?) ago/,
+      /It expired less than a second ago/,
     )
     await cache.set('ended', 1, { timeout: 1 })
-    await cache.set('renewed', 1, { timeout: 2 })
+    await cache.set('renewed', 1, { timeout: 1 })
     await cache.touch('renewed', { timeout: 60 })
     await sleep(2100)
     expect((await over('explain', 'default', 'renewed')).code).toBe(0)

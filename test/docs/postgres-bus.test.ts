@@ -47,7 +47,7 @@ describe.skipIf(server === undefined)('two processes with memory in front of Pos
   const get = (at: number) => ends[at]?.cache.get('k')
   const set = (at: number, value: unknown) => ends[at]?.cache.set('k', value)
   const becomes = (at: number, value: unknown) =>
-    expect.poll(() => get(at), { interval: 2 }).toBe(value)
+    expect.poll(() => get(at), { timeout: 5000, interval: 2 }).toBe(value)
   /** Whether it comes from memory: nobody tells of what the table alone is told. */
   const isKept = async (at: number, was: unknown) => {
     await get(at)
@@ -77,7 +77,7 @@ describe.skipIf(server === undefined)('two processes with memory in front of Pos
           await becomes(1, 'kept')
           return isKept(1, 'kept')
         },
-        { interval: 50 },
+        { timeout: 5000, interval: 50 },
       )
       .toBe(true)
   })

@@ -158,6 +158,7 @@ describe.each(engines)('the overlay of %s', (engine) => {
     // The first fragment of the page, at which both requests arrive together.
     expect(await twice('title')).toEqual(['joined', 'miss'])
     await vi.waitFor(async () => expect(await twice('news')).toEqual(['miss', 'stale']), {
+      timeout: 5_000,
       interval: 100,
     })
   })
