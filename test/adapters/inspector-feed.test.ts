@@ -304,13 +304,12 @@ describe('the feed', () => {
       next = await inspected.listen()
     }
     expect(next?.response.statusCode).toBe(200)
-  })
+  }, 30_000)
 
   it('keeps up with thousands of events a second, each counted', async () => {
     const caches = createCaches({ default: new LocMemCache() })
     const inspected = await Inspected.open(caches)
     const listener = await inspected.listen()
-    const startMs = performance.now()
     let count = 0
     for (let second = 0; second < 5; second++) {
       for (let i = 0; i < 2000; i++, count++) await caches.default.get(`key-${i}`)
@@ -322,9 +321,7 @@ describe('the feed', () => {
       expect(events.length).toBeLessThanOrEqual(MAX_EVENTS)
       expect(events.length + dropped).toBe(seen)
     }
-    // They are sent four times a second.
-    const seconds = (performance.now() - startMs) / 1000
-    expect(listener.batches.length).toBeLessThan(4 * seconds + 2)
+    expect(listener.batches.length).toBeLessThan(20)
     const ids = listener.events.map(({ id }) => id)
     expect(ids).toEqual(ids.toSorted((a, b) => a - b))
   })

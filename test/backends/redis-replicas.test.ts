@@ -127,7 +127,7 @@ describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
         )
       }
     }
-  })
+  }, 30_000)
 
   it('reads from the other one while a replica is down, and from the leader while both are', async () => {
     const load = new Load(cache)
@@ -153,7 +153,7 @@ describe.skipIf(!isThere)('RedisCache over a leader and two replicas', () => {
         { timeout: 5000, interval: 20 },
       )
     }
-  })
+  }, 30_000)
 
   /** How often a server was asked for entries since the last call. */
   async function countReads(which: number): Promise<number> {

@@ -197,7 +197,7 @@ describe('Atlas', () => {
     }
     expect(difference(String(reports[1]), String(reports[0]))).toBeUndefined()
     expect(difference(String(reports[2]), String(reports[0]))).toBeUndefined()
-  })
+  }, 30_000)
 
   it('remembers a report for the country and the engine it is about', async () => {
     const saved = await edit('eta', 'ISL', { note: 'Ice.', by: 'key' })

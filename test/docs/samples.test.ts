@@ -394,7 +394,7 @@ describe('types', () => {
 
   beforeAll(() => {
     errors = typeErrors(samples, whole)
-  }, 180_000)
+  }, 60_000)
 
   it.each(samples)('$page:$line has no errors in a strict project', (sample) => {
     expect(errors.get(sample)).toEqual([])
