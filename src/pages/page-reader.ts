@@ -163,7 +163,8 @@ export class PageReader {
     const { guess } = known
     const guessed = this.candidates(known, request, guess)
     const records = [known.generationKey, known.headerListKey, ...guessed]
-    return chain(this.read(records, known, tags, isCurrent), ({ hits, lying, seen, lost }) => {
+    return chain(this.read(records, known, tags, isCurrent), (first) => {
+      const { hits, seen, lost } = first
       const generation = known.readGeneration(hits[0]?.value)
       const list = known.readHeaderList(hits[1]?.value)
       const headerList = list?.generation === generation ? list?.list : undefined
@@ -180,7 +181,7 @@ export class PageReader {
           isKnown: true,
           tags: seen,
           moment,
-          lying: lyingAt(lying, 0, 2),
+          lying: lyingAt(first, 0, 2),
           lost: lost?.slice(2).find((one) => one !== undefined),
         }
       }
@@ -188,13 +189,13 @@ export class PageReader {
       if (headerList === undefined) {
         const key = this.candidates(known, request, [])[0] ?? ''
         const at = guessed.indexOf(key)
-        return { ...found, ...NOTHING, key, isKnown: false, lying: lyingAt(lying, at, 2) }
+        return { ...found, ...NOTHING, key, isKnown: false, lying: lyingAt(first, at, 2) }
       }
       const keys = this.candidates(known, request, headerList)
       return chain(this.read(keys, known, NO_TAG_NAMES, isCurrent), (second) => {
         const picked = this.pick(known, request, generation, keys, second.hits)
         const key = keys[0] ?? ''
-        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(second.lying, 0, 0) }
+        return { ...found, ...picked, key, isKnown: true, lying: lyingAt(second, 0, 0) }
       })
     })
   }
@@ -369,9 +370,18 @@ function seenOf(seen: SeenVersions, tags: readonly string[]): SeenVersions {
   return new Map(tags.map((tag) => [tag, seen.get(tag)]))
 }
 
-function lyingAt(lying: readonly unknown[], at: number, first: number): PageLookup['lying'] {
-  // An answer from local memory does not say what is stored.
+/**
+ * What is stored under a page's key.
+ *
+ * @returns `undefined`: it was not read, as where local memory answers.
+ */
+function lyingAt(
+  { hits, lying }: Pick<Lookup, 'hits' | 'lying'>,
+  at: number,
+  first: number,
+): PageLookup['lying'] {
   if (at < 0 || lying.length === 0) return undefined
   const payload = lying[first + at]
-  return payload === UNCHANGED ? undefined : { payload }
+  const isUnread = payload === undefined && hits[first + at] !== undefined
+  return isUnread || payload === UNCHANGED ? undefined : { payload }
 }

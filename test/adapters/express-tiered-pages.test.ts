@@ -5,11 +5,18 @@ import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, oneExpress, Site } from '../support/express.js'
+import { MemoryBus } from '../support/memory-bus.js'
 
 describe.each(oneExpress)('pages over a TieredCache, in $version', ({ express }) => {
   async function newSite() {
     const clock = stopClock()
-    const cache = new TieredCache({ local: new LocMemCache(), remote: new AsyncTestCache() })
+    const remote = new AsyncTestCache()
+    const bus = new MemoryBus()
+    const tiered = () => {
+      return new TieredCache({ local: new LocMemCache(), remote, bus: bus.end })
+    }
+    const cache = tiered()
+    const elsewhere = responseCache(createCaches({ default: tiered() }))
     const pages = responseCache(createCaches({ default: cache }), { staleWhileRevalidate: 600 })
     const app = express()
     let runs = 0
@@ -23,7 +30,7 @@ describe.each(oneExpress)('pages over a TieredCache, in $version', ({ express })
       await eventually(() => outcomes.length > seen)
       return text
     }
-    return { clock, pages, site, get, runsOf: () => runs, outcomes }
+    return { clock, pages, elsewhere, site, get, runsOf: () => runs, outcomes }
   }
 
   it('are made again once they are stale, also where local memory has them', async () => {
@@ -44,6 +51,16 @@ describe.each(oneExpress)('pages over a TieredCache, in $version', ({ express })
     await get()
     await get()
     await pages.invalidate(`${site.origin}/p`)
+    expect(await get()).toBe('run 2')
+    expect(await get()).toBe('run 2')
+    expect(runsOf()).toBe(2)
+  })
+
+  it('are stored again after another process invalidated them by URL', async () => {
+    const { elsewhere, site, get, runsOf } = await newSite()
+    await get()
+    await get()
+    await elsewhere.invalidate(`${site.origin}/p`)
     expect(await get()).toBe('run 2')
     expect(await get()).toBe('run 2')
     expect(runsOf()).toBe(2)
