@@ -1,7 +1,7 @@
 // Says what is missing in the built site of the documentation; `npm run docs:build` asks it last.
 //
-//   node scripts/docs-site.mjs        fails where a page is not there, the search does not find it, or a subpath of
-//                                     the package is not in the API reference
+//   node scripts/docs-site.mjs        fails where a page is not there, the search does not find it, a link leads to
+//                                     no heading, or a subpath of the package is not in the API reference
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -29,6 +29,18 @@ function foundBySearch(site) {
   return new Set([...ids].map(([, address]) => address))
 }
 
+/** Where the page of an address lies in the site. */
+const pathOf = (address) => `${address.slice(1).replace(/(^|\/)$/, '$1index')}.html`
+
+/** The links of a page that lead to no heading, as they stand there. */
+function lostLinks(address, textOf) {
+  const links = textOf(pathOf(address)).matchAll(/ href="((?![a-z]+:|\/api\/)[^"#]*)#([^"]+)"/g)
+  return [...links].flatMap(([, path, hash]) => {
+    const target = textOf(pathOf(new URL(path, `http://site${address}`).pathname))
+    return target.includes(` id="${decodeURIComponent(hash)}"`) ? [] : [`${path}#${hash}`]
+  })
+}
+
 /**
  * What a built site lacks.
  *
@@ -48,9 +60,11 @@ export function faultsInSite(root) {
   const found = foundBySearch(site)
   if (found === undefined) faults.push('there is no index for the search')
   for (const address of addressesIn(docs)) {
-    const path = `${address.slice(1).replace(/(^|\/)$/, '$1index')}.html`
+    const path = pathOf(address)
     if (textOf(path) === '') faults.push(`${path} is missing`)
     if (found?.has(address) === false) faults.push(`the search does not find ${address}`)
+    for (const link of lostLinks(address, textOf))
+      faults.push(`${path} links to no heading: ${link}`)
   }
 
   const { name, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))

@@ -30,6 +30,14 @@ function linkTo(href, from = 'README.md') {
 
 const siteOf = (target) => target.replace(/(^|\/)README\.md$/, '$1').replace(/\.md$/, '')
 
+/** The anchor of a heading as GitHub makes it: links in the pages lead to the right place both there and here. */
+const anchorOf = (heading) =>
+  heading
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replaceAll(' ', '-')
+
 /** Changes the links that are right on GitHub alone: those that lead out of docs/, or to a folder's README. */
 function leadOutside(markdown) {
   markdown.core.ruler.push('lead-outside', ({ tokens, env }) => {
@@ -62,6 +70,7 @@ export default defineConfig({
   lastUpdated: false,
   rewrites: { 'README.md': 'index.md', 'backends/README.md': 'backends/index.md' },
   markdown: {
+    anchor: { slugify: anchorOf },
     config: (markdown) => {
       leadOutside(markdown)
       keepBraces(markdown)

@@ -22,8 +22,8 @@ function project(): string {
     'docs/backends/README.md': '# Backends',
     'docs/public/api/notes.md': '# No page',
     [`${site}/index.html`]: home,
-    [`${site}/holes.html`]: 'Holes',
-    [`${site}/backends/index.html`]: 'Backends',
+    [`${site}/holes.html`]: '<h1 id="holes">Holes</h1> <a href="./backends/#a-visitor’s">',
+    [`${site}/backends/index.html`]: '<h2 id="a-visitor’s"> <a href="#a-visitor%E2%80%99s">',
     [index]: `const e='{"documentIds":{"0":"/#home","1":"/holes","2":"/backends/#backends"}}';`,
     [`${site}/api/index.html`]: '<a href="modules/shop.html"><a href="modules/shop_redis.html">',
     [`${site}/api/modules/shop.html`]: 'shop',
@@ -68,6 +68,12 @@ describe('node scripts/docs-site.mjs', () => {
       `${site}/api/index.html`,
       '<a href="modules/shop.html">',
       ['api/index.html does not lead to modules/shop_redis.html'],
+    ],
+    [
+      'a heading that is linked to',
+      `${site}/holes.html`,
+      '<h1 id="holes">Holes</h1> <a href="./backends/#a-visitors"> <a href="https://a.example/#b">',
+      ['holes.html links to no heading: ./backends/#a-visitors'],
     ],
   ])('says that %s is missing', (_, path, text, faults) => {
     const root = project()
