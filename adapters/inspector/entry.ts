@@ -1,7 +1,7 @@
 import { coreOf, type CacheCore } from '../../src/backend/core.js'
 import { expiredAt } from '../../src/backend/expired.js'
 import { rememberedOf, type Caches } from '../../src/caches.js'
-import { kindOf } from '../../src/pages/listed.js'
+import { describeEntryOf, kindOf } from '../../src/pages/listed.js'
 import type { MissCause } from '../../src/observe/miss-cause.js'
 import { toVersion } from './actions.js'
 import type { Entry } from './api.js'
@@ -24,7 +24,7 @@ export async function describeEntry(caches: Caches, query: URLSearchParams): Pro
   const given = query.get('version') ?? ''
   const version = given === '' ? undefined : toVersion(given)
   const cache = caches.get(alias)
-  const found = await cache.describe(key, { version })
+  const found = await describeEntryOf(cache, key, { version })
   if (found === undefined) {
     const storedKey = cache.makeKey(key, version)
     const cause = await causeOfMissing(caches, coreOf(cache), key, storedKey)

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { EntryDescription } from '../describe.js'
 import type { Version } from '../keys.js'
+import { describeEntryOf } from '../pages/listed.js'
 import { UsageError } from './faults.js'
 import { countEntries, showEntryCount } from './listing.js'
 import { Samples, showSample } from './samples.js'
@@ -37,7 +38,7 @@ export async function getEntry(
 ): Promise<ExitCode> {
   const cache = await session.reachable(alias)
   const version = toVersion('get', keyVersion)
-  const entry = await session.strictly(() => cache.describe(key, { version }))
+  const entry = await session.strictly(() => describeEntryOf(cache, key, { version }))
   const isFound = entry !== undefined && !entry.isStale
   if (!isFound) {
     const asked = { alias, key, storedKey: cache.makeKey(key, version), found: false }

@@ -5,7 +5,7 @@ import type { Version } from '../keys.js'
 import { droppedElsewhere, expired, tagLost, type MissCause } from '../observe/miss-cause.js'
 import type { Lost } from '../observe/remembered.js'
 import { toVersion, type EntryOptions } from './entries.js'
-import { canList } from '../pages/listed.js'
+import { canList, endOfPage } from '../pages/listed.js'
 import { listEntries } from './listing.js'
 import type { Session } from './session.js'
 import { EXIT_DONE, EXIT_FAILED, type ExitCode } from './terminal.js'
@@ -31,7 +31,7 @@ export async function explainEntry(
   const version = toVersion('explain', keyVersion)
   const storedKey = cache.makeKey(key, version)
   const finding =
-    (await session.strictly(() => findingOf(cache, storedKey))) ??
+    (await session.strictly(() => findingOf(cache, key, storedKey, version))) ??
     (await whereElse(session, alias, cache, key, version))
   session.result(
     { alias, key, storedKey, ...finding },
@@ -41,12 +41,23 @@ export async function explainEntry(
 }
 
 /** @returns `undefined`: nothing lies there. */
-async function findingOf(cache: Cache, storedKey: string): Promise<Finding | undefined> {
+async function findingOf(
+  cache: Cache,
+  key: string,
+  storedKey: string,
+  version: Version = coreOf(cache).settings.version,
+): Promise<Finding | undefined> {
   const { hits, lost, lying } = await coreOf(cache).entries.lookup([storedKey], [], {
     isCurrent: true,
   })
-  if (hits[0] !== undefined) return { cause: 'found', text: 'It is there, and fresh.' }
   const nowMs = Date.now()
+  if (hits[0] !== undefined) {
+    const end = await endOfPage(cache, { key, version, value: hits[0].value })
+    if (end === undefined) return { cause: 'found', text: 'It is there, and fresh.' }
+    if (end === 'dropped') return DROPPED
+    const { code, text } = causeOf(end, nowMs)
+    return { cause: code, text }
+  }
   const trace = lost?.[0]
   if (trace !== undefined && trace !== 'unusable') {
     const { code, text } = causeOf(trace, nowMs)
@@ -62,6 +73,11 @@ async function findingOf(cache: Cache, storedKey: string): Promise<Finding | und
     cause: 'unreadable',
     text: 'What is stored under this key is not a readable entry: the entry is being produced just now, or another program wrote it.',
   }
+}
+
+const DROPPED: Finding = {
+  cause: 'removed',
+  text: 'Its URL was invalidated, or the store has lost the record that the pages of a URL need.',
 }
 
 function causeOf(trace: Exclude<Lost, 'unusable'>, nowMs: number): MissCause {

@@ -1,5 +1,6 @@
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
+import { currentMs } from '../current-time.js'
 import { readDescription, type EntryDescription } from '../describe.js'
 import { generationKey, prefixOfPageKey } from '../http/page-key.js'
 import { decodeStoredResponse, type StoredResponse } from '../http/stored-response.js'
@@ -62,11 +63,66 @@ async function describeStored(cache: Cache, storedKey: string): Promise<ListedEn
   const found = await readDescription(coreOf(cache), { key, storedKey, version })
   // What only says by which headers the pages of a URL vary is no page.
   if (found === undefined || key.startsWith(PAGES_HEADERS)) return undefined
-  const { value, alias: _alias, ...entry } = found
+  const { value: _value, alias: _alias, ...entry } = found
   const kind = kindOf(key)
-  const page = kind === 'page' ? decodeStoredResponse(value, true) : undefined
+  const page = pageOf(found)
   if (page === undefined) return { ...entry, kind }
-  return (await isDropped(cache, entry, page)) ? undefined : { ...entry, kind, url: page.uri }
+  if (await isDropped(cache, entry, page)) return undefined
+  return { ...withFreshnessOf(page, entry), kind, url: page.uri }
+}
+
+function pageOf({
+  key,
+  value,
+}: Pick<EntryDescription, 'key' | 'value'>): StoredResponse | undefined {
+  return kindOf(key) === 'page' ? decodeStoredResponse(value, true) : undefined
+}
+
+/**
+ * What is known of an entry; of a page, until when it answers on its own. Its store keeps it for longer, to have it
+ * confirmed by the handler, or to send it while the handler fails.
+ *
+ * @returns `undefined`: there is none, or it is a page whose URL was invalidated, which nothing finds any more.
+ */
+export async function describeEntryOf(
+  cache: Cache,
+  key: string,
+  options: { readonly version?: Version | undefined },
+): Promise<EntryDescription | undefined> {
+  const found = await cache.describe(key, options)
+  if (found === undefined) return undefined
+  const page = pageOf(found)
+  if (page === undefined) return found
+  return (await isDropped(cache, found, page)) ? undefined : withFreshnessOf(page, found)
+}
+
+function withFreshnessOf<T extends Pick<EntryDescription, 'freshUntilMs' | 'isStale'>>(
+  { freshUntilMs: ownMs }: StoredResponse,
+  entry: T,
+): T {
+  const endMs = Math.min(ownMs ?? Infinity, entry.freshUntilMs ?? Infinity)
+  return {
+    ...entry,
+    freshUntilMs: endMs === Infinity ? null : endMs,
+    isStale: entry.isStale || endMs <= currentMs(),
+  }
+}
+
+/**
+ * Why a page that lies in its store does not answer.
+ *
+ * @returns `undefined`: it does, or it is no page.
+ */
+export async function endOfPage(
+  cache: Cache,
+  entry: Pick<EntryDescription, 'key' | 'version' | 'value'>,
+): Promise<'dropped' | { readonly expiredAtMs: number } | undefined> {
+  const page = pageOf(entry)
+  if (page === undefined) return undefined
+  if (await isDropped(cache, entry, page)) return 'dropped'
+  const { freshUntilMs } = page
+  if (freshUntilMs === null || freshUntilMs > currentMs()) return undefined
+  return { expiredAtMs: freshUntilMs }
 }
 
 /** Whether a page's URL was dropped, so that nothing finds the page any more. */

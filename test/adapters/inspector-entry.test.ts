@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Failure, ResponseRow } from '../../adapters/inspector/index.js'
 import { MAX_PREVIEW, previewOf } from '../../adapters/inspector/preview.js'
 import { responseCache } from '../../adapters/express/index.js'
@@ -191,6 +191,29 @@ describe.each(['local memory', 'redis', 'memcached'])('an entry in %s', (kind) =
     expect(head).toContain('X-Own: yes')
     expect(head).toContain('Set-Cookie: (hidden)')
     expect(entry.preview).not.toContain('secret')
+  })
+
+  it('of a page is stale once the page answers no longer, and none once its URL is invalidated', async () => {
+    const cache = await newCache(kind)
+    if (cache === undefined) return
+    const caches = createCaches({ default: cache })
+    onTestFinished(() => caches.close())
+    const pages = responseCache(caches)
+    const inspected = await Inspected.open(caches, {}, (app) =>
+      app.get('/', pages.cachePage(1), (_req, res) => res.send('home')),
+    )
+    await cache.get('anything')
+    await inspected.overview()
+    await inspected.site.get('/')
+    const row = await vi.waitUntil(async () => (await inspected.responses())[0])
+    const look = () => inspected.entry('default', row.key)
+    await vi.waitUntil(async () => (await look()).isStale, { timeout: 5000 })
+    const { found, freshUntilMs, expiresAtMs } = await look()
+    expect(found).toBe(true)
+    expect(freshUntilMs).toBeLessThan(Date.now())
+    expect(expiresAtMs).toBeGreaterThan(Date.now())
+    await pages.invalidate(`${inspected.site.origin}/`)
+    expect(await look()).toMatchObject({ found: false, cause: { code: 'expired' } })
   })
 })
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import express from 'express'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { responseCache } from '../../adapters/express/index.js'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { createCaches } from '../../src/index.js'
@@ -81,6 +81,59 @@ describe('fragcache invalidate --url', () => {
       'made 3',
       'made 2',
     ])
+  })
+
+  it('tells which page answers no longer, though its store keeps it', async () => {
+    const folder = ownFolder()
+    const file = join(folder, `${randomUUID()}.db`)
+    const database = new Database(file)
+    onTestFinished(() => void database.close())
+    const cache = new DatabaseCache({ location: 'entries', database })
+    await createCacheTable(cache)
+    const pages = responseCache(createCaches({ default: cache }))
+    const app = express()
+    app.get('/short', pages.cachePage(1), (_req, res) => void res.send('short'))
+    app.get('/long', pages.cachePage(600), (_req, res) => void res.send('long'))
+    const server = app.listen(0)
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as { port: number }
+    const site = `http://127.0.0.1:${port}`
+    const config = configure(
+      folder,
+      `const database = new Database(${JSON.stringify(file)})
+       export default createCaches({ default: new DatabaseCache({ location: 'entries', database }) })`,
+    )
+    const runAll = ['default', '--config', config]
+    const listed = async () => {
+      const { json } = await runJson(['list', ...runAll])
+      return (json as { entries: { key: string; url: string; isStale: boolean }[] }).entries
+    }
+    const explain = async (key: string) =>
+      (await runJson(['explain', 'default', key, '--config', config])).json
+
+    await fetch(`${site}/long`)
+    const [long] = await vi.waitUntil(async () => {
+      const all = await listed()
+      return all.length === 1 && all
+    })
+    expect(await explain(long?.key ?? '')).toMatchObject({ cause: 'found' })
+    await pages.invalidate(`${site}/long`)
+    expect(await explain(long?.key ?? '')).toMatchObject({ cause: 'removed' })
+
+    await fetch(`${site}/short`)
+    const [short] = await vi.waitUntil(
+      async () => {
+        const all = await listed()
+        return all[0]?.isStale === true && all
+      },
+      { timeout: 5000 },
+    )
+    expect(short?.url).toBe(`${site}/short`)
+    const key = short?.key ?? ''
+    const cause = { cause: 'expired', text: expect.stringMatching(/^It expired /) as string }
+    expect(await explain(key)).toMatchObject(cause)
+    const got = await run(['get', 'default', key, '--config', config])
+    expect(got).toMatchObject({ code: 1, error: expect.stringMatching(/ is stale /) as string })
   })
 
   it('answers 1 where pages are kept in the memory of the application', async () => {

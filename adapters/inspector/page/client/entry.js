@@ -112,7 +112,7 @@ export function createEntry(app) {
         [
           'State',
           entry.isStale
-            ? 'Stale: shown as it is while it is produced again'
+            ? 'Stale: its time is over, and it is served only where that is allowed'
             : el(
                 'span',
                 {},
