@@ -8,7 +8,7 @@ import { createCacheTable, DatabaseCache } from 'fragcache/database'
 import { createPool } from 'mysql2/promise'
 import pg from 'pg'
 import { compare, compareWaiting, inFlight, row, sink } from './measure.mjs'
-import { mysqlServer, postgresServer } from './sql-servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`)
 const TEXT = 'x'.repeat(500)
@@ -92,8 +92,7 @@ async function server(name, cache, { get, set }) {
 }
 
 async function postgres() {
-  const own = await postgresServer()
-  if (own === undefined) return []
+  const own = await openOrFail('postgres')
   const pool = new pg.Pool({ connectionString: own.url, max: FLIGHTS })
   const cache = new DatabaseCache({
     location: 'fragcache_bench',
@@ -129,8 +128,7 @@ async function postgres() {
 }
 
 async function mysql() {
-  const own = await mysqlServer()
-  if (own === undefined) return []
+  const own = await openOrFail('mysql')
   const pool = createPool({ uri: own.url, connectionLimit: FLIGHTS })
   const cache = new DatabaseCache({
     location: 'fragcache_bench',

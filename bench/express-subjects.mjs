@@ -1,9 +1,8 @@
 /** What the benchmark `express` serves, and the servers that are no Node process. */
-import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, untilListening } from './servers.mjs'
+import { freePort, startServer } from './servers.mjs'
 
 /** An HTML page of so many bytes, all ASCII, with as much repetition as pages have. */
 export function page(bytes) {
@@ -55,20 +54,13 @@ export const proxies = {
 }
 
 /**
- * @returns {Promise<{ pid: number, port: number, stop(): void }>}
+ * @returns {Promise<{ pid: number, port: number, stop(): Promise<void> }>}
  * @throws {Error} The program is not installed, or it ended at once.
  */
 export async function startProxy(name, originPort, core) {
   const { command, args, port, folder } = await proxies[name](originPort)
   const [program, ...rest] = [...core, command, ...args]
-  const child = spawn(program, rest, { stdio: 'ignore' })
-  const stop = await untilListening(child, command, port)
-  return {
-    pid: child.pid,
-    port,
-    stop: () => {
-      child.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-      stop()
-    },
-  }
+  const { pid, stop } = await startServer({ command: program, args: rest, listensAt: port })
+  const remove = () => rmSync(folder, { recursive: true, force: true })
+  return { pid, port, stop: () => stop().then(remove) }
 }

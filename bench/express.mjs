@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { descendants, stopwatch } from './cpu-time.mjs'
 import { page, proxies, startProxy } from './express-subjects.mjs'
 import { against, goal, row } from './measure.mjs'
-import { redisServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 9)
 const ROUND_SECONDS = 0.25
@@ -83,7 +83,7 @@ const [serverCore, loadCore] =
     : [[], []]
 
 export async function run() {
-  const redis = await redisServer()
+  const redis = await openOrFail('redis')
   const load = await startLoad()
   try {
     const rows = []

@@ -14,8 +14,7 @@ import { failFast } from '../dist/modules/src/backends/redis/connection.js'
 import { compare, compareWaiting, goal } from './measure.mjs'
 import { contextOf, COUNT, engines, numbers, TEXT } from './page-engines.mjs'
 import { RawSocket } from './raw-memcached.mjs'
-import { memcachedServer, redisServer } from './servers.mjs'
-import { postgresServer } from './sql-servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const context = contextOf(numbers.map(() => TEXT))
 const local = () => new LocMemCache({ options: { maxEntries: 10_000 } })
@@ -175,8 +174,7 @@ async function overMemcached(location) {
 }
 
 async function overPostgres() {
-  const own = await postgresServer()
-  if (own === undefined) return []
+  const own = await openOrFail('postgres')
   const pool = new pg.Pool({ connectionString: own.url })
   const cache = new DatabaseCache({
     location: 'fragcache_fragments',
@@ -211,12 +209,12 @@ function checkSame(engine, ...pages) {
 
 /** @returns {Promise<ReturnType<typeof row>[]>} */
 export async function run() {
-  const redis = await redisServer()
-  const memcached = await memcachedServer()
+  const redis = await openOrFail('redis')
+  const memcached = await openOrFail('memcached')
   try {
     return [
       ...(await overRedis(redis.url)),
-      ...(await overMemcached(memcached.location)),
+      ...(await overMemcached(memcached.url)),
       ...(await overPostgres()),
       ...(await inMemory(redis.url)),
     ]

@@ -8,7 +8,7 @@ import { registerCache } from 'fragcache/nunjucks'
 import { RedisCache } from 'fragcache/redis'
 import nunjucks from 'nunjucks'
 import { compareWaiting, goal } from './measure.mjs'
-import { redisServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const FRAGMENTS = [1, 10, 100, 1000]
 const TAGS = [0, 1, 10, 100]
@@ -19,7 +19,7 @@ const TEXT = 'x'.repeat(100)
 const TARGET = 1.3
 
 export async function run() {
-  const server = await redisServer()
+  const server = await openOrFail('redis')
   const memory = new LocMemCache({ options: { maxEntries: 10_000 } })
   const redis = new RedisCache({ location: server.url, keyPrefix: 'bench-growth' })
   try {

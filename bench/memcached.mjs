@@ -7,7 +7,7 @@
 import { MemcachedCache } from '../dist/src/backends/memcached.js'
 import { compareWaiting, goal, inFlight, row } from './measure.mjs'
 import { RawSocket } from './raw-memcached.mjs'
-import { memcachedServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`)
 const TEXT = 'x'.repeat(500)
@@ -22,13 +22,13 @@ const RECORD = 'mg fragcache:generations f v\r\n'
 
 /** @returns {Promise<ReturnType<typeof row>[]>} */
 export async function run() {
-  const server = await memcachedServer()
-  const raw = await RawSocket.open(server.location)
+  const server = await openOrFail('memcached')
+  const raw = await RawSocket.open(server.url)
   try {
     return [
-      ...(await against(raw, RECORD, 'memcached', { location: server.location })),
+      ...(await against(raw, RECORD, 'memcached', { location: server.url })),
       ...(await against(raw, '', 'memcached with flushOnClear', {
-        location: server.location,
+        location: server.url,
         options: { flushOnClear: true },
       })),
     ]

@@ -9,15 +9,15 @@ import { TieredCache } from 'fragcache/tiered'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { compare, compareWaiting, inFlight, row } from './measure.mjs'
 import { pagesOverRedis } from './peers-pages.mjs'
-import { memcachedServer, redisServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`)
 const TEXT = 'x'.repeat(500)
 
 export async function run() {
   const peers = await load()
-  const redis = await redisServer()
-  const memcached = await memcachedServer()
+  const redis = await openOrFail('redis')
+  const memcached = await openOrFail('memcached')
   const local = () => new LocMemCache({ options: { maxEntries: 10_000 } })
   const remote = () => new RedisCache({ location: redis.url, keyPrefix: 'bench-peers' })
   try {
@@ -32,8 +32,8 @@ export async function run() {
       ...(await overServer('Redis', remote(), peers.overRedis(redis.url))),
       ...(await overServer(
         'Memcached',
-        new MemcachedCache({ location: memcached.location }),
-        peers.overMemcached(memcached.location),
+        new MemcachedCache({ location: memcached.url }),
+        peers.overMemcached(memcached.url),
       )),
     ]
   } finally {

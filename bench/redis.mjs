@@ -8,7 +8,7 @@ import { RedisCache } from 'fragcache/redis'
 import { failFast } from '../dist/modules/src/backends/redis/connection.js'
 import { Redis } from 'ioredis'
 import { compareWaiting, goal, inFlight, row } from './measure.mjs'
-import { redisServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const KEYS = 100
 const TEXT = 'x'.repeat(500)
@@ -21,7 +21,7 @@ const SINGLE_TARGET = 1.1
 
 /** @returns {Promise<ReturnType<typeof row>[]>} */
 export async function run() {
-  const server = await redisServer()
+  const server = await openOrFail('redis')
   const cache = new RedisCache({ location: server.url, keyPrefix: 'bench' })
   const raw = new Redis(server.url, {
     ...failFast(1000, 500),

@@ -10,7 +10,7 @@ import { LocMemCache } from 'fragcache'
 import { RedisCache } from 'fragcache/redis'
 import { TieredCache } from 'fragcache/tiered'
 import { compare, median, row } from './measure.mjs'
-import { redisServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const ROUNDS = 100
 const PROCESSES = 4
@@ -24,7 +24,7 @@ const open = (location) =>
   })
 
 export async function run() {
-  const server = await redisServer()
+  const server = await openOrFail('redis')
   try {
     return [...(await hit(server.url)), ...(await staleness(server.url))]
   } finally {

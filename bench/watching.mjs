@@ -12,7 +12,7 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { median, row } from './measure.mjs'
-import { redisServer } from './servers.mjs'
+import { openOrFail } from './servers.mjs'
 
 const TURNS = Number(process.env.BENCH_TURNS ?? 12)
 const QUIET = 1.03
@@ -63,7 +63,7 @@ const time = (ns) => (ns < 1e4 ? `${ns.toFixed(0)} ns` : `${(ns / 1000).toFixed(
 
 export async function run() {
   const base = process.env.BENCH_BASE
-  const server = await redisServer()
+  const server = await openOrFail('redis')
   const env = { BENCH_BASE: base === undefined ? '' : resolve(base), BENCH_REDIS: server.url }
   const rows = []
   const add = async (subject, modes, names, target) => {

@@ -1,10 +1,9 @@
 import { inject } from 'vitest'
+import type { ServerKind } from './servers/kinds.js'
 
+export type { ServerKind } from './servers/kinds.js'
 export { startProxy, type Proxy } from './servers/proxy.js'
 export { freePort, startServer, type ServerOptions, type TestServer } from './servers/process.js'
-
-/** The servers that the suites of one run share. */
-export type ServerKind = 'redis' | 'memcached' | 'postgres' | 'mysql'
 
 /** What the keeper of the servers answers. */
 export type KeeperAnswer = { readonly url: string } | { readonly missing: string }
