@@ -5,7 +5,7 @@ import type { Version } from '../keys.js'
 import { droppedElsewhere, expired, tagLost, type MissCause } from '../observe/miss-cause.js'
 import type { Lost } from '../observe/remembered.js'
 import { toVersion, type EntryOptions } from './entries.js'
-import { canList, endOfPage } from '../pages/listed.js'
+import { canList, endOfPage, familyOf } from '../pages/listed.js'
 import { listEntries } from './listing.js'
 import type { Session } from './session.js'
 import { EXIT_DONE, EXIT_FAILED, type ExitCode } from './terminal.js'
@@ -18,6 +18,8 @@ interface Finding {
   readonly versions?: readonly Version[]
   /** The caches that have it instead. */
   readonly aliases?: readonly string[]
+  /** How many other variants of the same fragment or URL there are. */
+  readonly variants?: number
 }
 
 /** Says why an entry is missing, as far as its store can tell. */
@@ -92,10 +94,9 @@ async function whereElse(
   key: string,
   version: Version | undefined,
 ): Promise<Finding> {
-  const versions = await session.strictly(() =>
-    canList(cache)
-      ? listedVersions(session, alias, cache, key)
-      : nearVersions(cache, key, version ?? coreOf(cache).settings.version),
+  const own = version ?? coreOf(cache).settings.version
+  const { versions, variants } = await session.strictly(() =>
+    canList(cache) ? listed(session, alias, cache, key, own) : near(cache, key, own),
   )
   if (versions.length > 0) {
     const shown = versions.map((version) => JSON.stringify(version)).join(', ')
@@ -113,40 +114,60 @@ async function whereElse(
       aliases,
     }
   }
+  if (variants > 0) {
+    const others =
+      variants === 1
+        ? 'Another variant of it is stored'
+        : `${variants} other variants of it are stored`
+    return {
+      cause: 'other-variant',
+      text: `${others}. A key holds only a digest of the values that variants differ in; the inspector of the process that stored them shows the values.`,
+      variants,
+    }
+  }
   return {
     cause: 'absent',
     text: 'It is not there: it was never stored, has expired, was removed or was evicted. The store keeps no reason; the inspector of the process that stored it does.',
   }
 }
 
-/** Under which versions a key is stored. */
-async function listedVersions(
+/** What a cache has instead of an entry. */
+interface Instead {
+  /** Under which the same key is stored. */
+  readonly versions: readonly Version[]
+  /** The number of other variants of the same fragment or URL. */
+  readonly variants: number
+}
+
+async function listed(
   session: Session,
   alias: string,
   cache: Cache,
   key: string,
-): Promise<readonly Version[]> {
+  own: Version,
+): Promise<Instead> {
+  const family = familyOf(key)
   const versions: Version[] = []
+  let variants = 0
   for await (const entry of listEntries(session, alias, cache)) {
     if (entry.key === key) versions.push(entry.version)
+    else if (family !== undefined && entry.version === own && familyOf(entry.key) === family) {
+      variants++
+    }
   }
-  return versions
+  return { versions, variants }
 }
 
 /** Versions that are asked for before and after one, where a store cannot list what it has. */
 const NEAR = 10
 
 /** The same of a store that cannot list its keys, as far as the versions are numbers close to one. */
-async function nearVersions(
-  cache: Cache,
-  key: string,
-  version: Version,
-): Promise<readonly Version[]> {
+async function near(cache: Cache, key: string, version: Version): Promise<Instead> {
   const own = Number(version)
-  if (!Number.isSafeInteger(own)) return []
-  const near = Array.from({ length: 2 * NEAR + 1 }, (_, i) => own - NEAR + i)
-  const there = await Promise.all(near.map((one) => cache.has(key, { version: one })))
-  return near.filter((_, i) => there[i])
+  if (!Number.isSafeInteger(own)) return { versions: [], variants: 0 }
+  const versions = Array.from({ length: 2 * NEAR + 1 }, (_, i) => own - NEAR + i)
+  const there = await Promise.all(versions.map((one) => cache.has(key, { version: one })))
+  return { versions: versions.filter((_, i) => there[i]), variants: 0 }
 }
 
 /** The other caches of the configuration that have the key, as far as they answer. */

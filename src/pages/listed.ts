@@ -147,6 +147,17 @@ export function kindOf(key: string): Kind {
   return key.startsWith('views.decorators.cache.cache_page.') ? 'page' : 'value'
 }
 
+/**
+ * What the keys of all variants of a fragment, or of a URL's pages, begin with.
+ *
+ * @returns `undefined`: a value has no variants.
+ */
+export function familyOf(key: string): string | undefined {
+  return /^(?:template\.cache\..*\.(?=[\da-f]{32}$)|views\.decorators\.cache\.cache_page\..*\.[A-Z]+\.[\da-f]{32}\.)/s.exec(
+    key,
+  )?.[0]
+}
+
 /** The key and version that a stored key was made of, where the key function lets them be seen. */
 function split(
   cache: Cache,

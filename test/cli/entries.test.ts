@@ -125,6 +125,20 @@ describe.each(stores)('fragcache over %s', (store, expression, open) => {
     expect((await over('explain', 'default', 'far')).out).toMatch(
       store === 'Memcached' ? /keeps no reason/ : /stored under another version: 99/,
     )
+    for (const user of ['ann', 'bob']) {
+      await cache.set(makeTemplateFragmentKey('greeting', [user]), 'Hello')
+    }
+    await cache.set(makeTemplateFragmentKey('greeting.large', ['zoe']), 'Hello')
+    const other = makeTemplateFragmentKey('greeting', ['zoe'])
+    expect((await overJson('explain', 'default', other)).json).toMatchObject(
+      lists ? { cause: 'other-variant', variants: 2 } : { cause: 'absent' },
+    )
+    const page = (user: string) =>
+      `views.decorators.cache.cache_page..GET.${'a'.repeat(32)}.${user}`
+    await cache.set(page('b'.repeat(32)), 'a page')
+    expect((await over('explain', 'default', page('c'.repeat(32)))).out).toMatch(
+      lists ? /Another variant of it is stored\./ : /keeps no reason/,
+    )
   })
 
   it('get prints the value that the application stored, and nothing else', async () => {
