@@ -181,7 +181,9 @@ export interface EntryRow {
   readonly key: string
   readonly version: string
   readonly tags: readonly string[]
-  /** When the entry expires, in milliseconds since the epoch; `null`: never. */
+  /**
+   * When the entry expires, in milliseconds since the epoch; of a stale one, when its store removes it. `null`: never.
+   */
   readonly expiresAtMs: number | null
   readonly isStale: boolean
   readonly bytes?: number

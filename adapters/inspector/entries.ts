@@ -1,5 +1,5 @@
 import type { Caches } from '../../src/caches.js'
-import { canList, listStored, type ListedEntry } from '../../src/pages/listed.js'
+import { canList, listStored, servedUntilMs, type ListedEntry } from '../../src/pages/listed.js'
 import type { EntryList, EntryRow } from './api.js'
 import { RequestFault } from './body.js'
 import { cutText } from './text.js'
@@ -42,13 +42,14 @@ export async function listEntries(caches: Caches, query: URLSearchParams): Promi
   return { alias, canList: true, rows, isWhole: isWhole && !isLate }
 }
 
-function toRow({ kind, key, version, tags, expiresAtMs, isStale, bytes }: ListedEntry): EntryRow {
+function toRow(entry: ListedEntry): EntryRow {
+  const { kind, key, version, tags, isStale, bytes } = entry
   return {
     kind,
     key: cutText(key),
     version: String(version),
     tags: tags.slice(0, MAX_TAGS).map((tag) => cutText(tag, 200)),
-    expiresAtMs,
+    expiresAtMs: servedUntilMs(entry),
     isStale,
     ...(bytes !== undefined && { bytes }),
   }

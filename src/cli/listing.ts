@@ -1,6 +1,6 @@
 import { coreOf } from '../backend/core.js'
 import type { Cache } from '../cache.js'
-import { canList, listStored, type ListedEntry } from '../pages/listed.js'
+import { canList, listStored, servedUntilMs, type ListedEntry } from '../pages/listed.js'
 import { CommandError, UsageError } from './faults.js'
 import type { Session } from './session.js'
 import {
@@ -84,8 +84,10 @@ export async function showEntries(
   return EXIT_DONE
 }
 
-function cellsOf({ key, kind, expiresAtMs, isStale, bytes, tags }: ListedEntry): string[] {
-  const left = expiresAtMs === null ? 'never' : showDuration((expiresAtMs - Date.now()) / 1000)
+function cellsOf(entry: ListedEntry): string[] {
+  const { key, kind, isStale, bytes, tags } = entry
+  const endMs = servedUntilMs(entry)
+  const left = endMs === null ? 'never' : showDuration((endMs - Date.now()) / 1000)
   return [
     key,
     isStale ? `${kind}, stale` : kind,

@@ -141,6 +141,18 @@ async function isDropped(
 
 const PAGES_HEADERS = 'views.decorators.cache.cache_header.'
 
+/**
+ * Until when an entry is served, in milliseconds since the epoch: until it is stale, and one that is stale until its
+ * store removes it. `null`: for ever.
+ */
+export function servedUntilMs({
+  freshUntilMs,
+  expiresAtMs,
+  isStale,
+}: Pick<ListedEntry, 'freshUntilMs' | 'expiresAtMs' | 'isStale'>): number | null {
+  return isStale ? expiresAtMs : (freshUntilMs ?? expiresAtMs)
+}
+
 /** By the key that the cache was given. */
 export function kindOf(key: string): Kind {
   if (key.startsWith('template.cache.')) return 'fragment'

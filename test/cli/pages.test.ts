@@ -117,6 +117,9 @@ describe('fragcache invalidate --url', () => {
       return all.length === 1 && all
     })
     expect(await explain(long?.key ?? '')).toMatchObject({ cause: 'found' })
+    // Its store keeps it for longer than its ten minutes.
+    const { out } = await run(['list', ...runAll])
+    expect(out).toMatch(/ (?:9 min \d+ s|10 min) +/)
     await pages.invalidate(`${site}/long`)
     expect(await explain(long?.key ?? '')).toMatchObject({ cause: 'removed' })
 
