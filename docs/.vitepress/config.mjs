@@ -71,6 +71,7 @@ export default defineConfig({
   rewrites: { 'README.md': 'index.md', 'backends/README.md': 'backends/index.md' },
   markdown: {
     anchor: { slugify: anchorOf },
+    languageAlias: { vcl: 'c' },
     config: (markdown) => {
       leadOutside(markdown)
       keepBraces(markdown)

@@ -426,7 +426,7 @@ function shownApart(a: string | undefined, b: string | undefined): [string, stri
 }
 
 function shown(text: string | undefined, from: number): string {
-  if (text === undefined) return 'not given'
+  if (text === undefined) return 'absent'
   const end = from + MAX_SHOWN
   const part = text.slice(from, end)
   return JSON.stringify(`${from > 0 ? '…' : ''}${part}${text.length > end ? '…' : ''}`)
