@@ -51,14 +51,18 @@ export class Claims {
           if (outcomes[at] === 'refused') taken.push(i)
         })
         if (taken.length === 0) return settle(outcomes)
-        // Others were faster: what they put there counts, or, if it is gone again, nothing does.
+        // Others were faster: what they put there counts. Where nothing is read, it is gone again, or is
+        // nothing that could be read, which would refuse every claim: nothing counts.
         const keys = taken.map((i) => storedKeys[i] as string)
-        return chain(this.#store.readEntries(keys), (payloads) =>
-          chain(this.begin(keys, payloads, NO_VERSIONS, true), (again) => {
-            taken.forEach((i, at) => (claims[i] = again.claims[at]))
+        return chain(this.#store.readEntries(keys), (payloads) => {
+          const isRead = (_: unknown, at: number) => payloads[at] !== undefined
+          const there = taken.filter(isRead)
+          const again = this.begin(keys.filter(isRead), payloads.filter(isRead), NO_VERSIONS, true)
+          return chain(again, (begun) => {
+            there.forEach((i, at) => (claims[i] = begun.claims[at]))
             return settle(outcomes)
-          }),
-        )
+          })
+        })
       })
     })
   }

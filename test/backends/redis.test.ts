@@ -130,6 +130,17 @@ describe.skipIf(!isThere)('RedisCache', () => {
       await cache.set('list', 1)
       expect(await cache.get('list')).toBe(1)
     })
+
+    it('what is there and no text is not claimed again and again', async () => {
+      const cache = open()
+      await control.lpush(':1:list', 'a')
+      await control.config('RESETSTAT')
+      expect(await cache.getOrSet('list', () => 'made')).toBe('made')
+      const stats = await control.info('commandstats')
+      expect(Number(/cmdstat_mget:calls=(\d+)/.exec(stats)?.[1])).toBeLessThan(5)
+      expect(await cache.add('list', 1)).toBe(false)
+      expect(await control.lrange(':1:list', 0, -1)).toEqual(['a'])
+    })
   })
 
   describe('ttl', () => {
