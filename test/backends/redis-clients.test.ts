@@ -100,6 +100,30 @@ describe.each(clients)('RedisCache over a client of %s', (name, open) => {
     expect(figures).toMatchObject({ scope: 'shared', version: expect.any(String) as string })
   })
 
+  it('writes many entries under conditions, each with an outcome of its own', async () => {
+    const { store } = coreOf(new RedisCache({ client, keyPrefix: 'conditions' }))
+    const bytes = Buffer.from([0, 255, 13, 10, 128])
+    await control.del('one', 'two', 'list')
+    await control.lpush('list', 'a')
+    const claimed = await store.writeEntries([
+      { key: 'one', payload: bytes, expiresAtMs: null, ifAbsent: true },
+      { key: 'list', payload: 'x', expiresAtMs: null, ifAbsent: true },
+      { key: 'two', payload: 'größe', expiresAtMs: null, ifAbsent: true },
+      { key: 'one', payload: 'x', expiresAtMs: null, ifAbsent: true },
+    ])
+    expect(claimed).toEqual(['stored', 'refused', 'stored', 'refused'])
+    const replaced = await store.writeEntries([
+      { key: 'one', payload: 'x', expiresAtMs: null, replacing: 'other' },
+      { key: 'one', payload: 'text', expiresAtMs: Date.now() + 60_000, replacing: bytes },
+      { key: 'list', payload: 'x', expiresAtMs: null, replacing: 'y' },
+      { key: 'two', payload: bytes, expiresAtMs: null, replacing: 'größe' },
+    ])
+    expect(replaced).toEqual(['refused', 'stored', 'not_taken', 'stored'])
+    expect(await control.get('one')).toBe('text')
+    expect(await control.pttl('one')).toBeGreaterThan(59_000)
+    expect(await control.getBuffer('two')).toEqual(bytes)
+  })
+
   it('drops what was stored on a server that another took the place of', async () => {
     const cache = new RedisCache({ client, keyPrefix: 'replaced' })
     await cache.set('k', 'old')

@@ -1,6 +1,7 @@
 import { Cluster, Redis } from 'ioredis'
 import { Cluster as Cluster5 } from 'ioredis5'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { coreOf } from '../../src/backend/core.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import { testBackend } from '../conformance/backend-suite.js'
 import { Load } from '../support/load.js'
@@ -91,6 +92,30 @@ describe.skipIf(!isThere)('RedisCache over a Cluster of three nodes', () => {
       expect((await cache.getMany(keys)).size).toBe(0)
       expect(await other.get('k')).toBe('stays')
       expect(await ran('flushdb')).toEqual([0, 0, 0])
+    })
+
+    it('write each entry with a condition where it lives', async () => {
+      const { store } = coreOf(cache)
+      await cache.get('k')
+      const claims = keys.map((key) => ({
+        key,
+        payload: `claim of ${key}`,
+        expiresAtMs: null,
+        ifAbsent: true,
+      }))
+      expect(new Set(await store.writeEntries(claims))).toEqual(new Set(['stored']))
+      expect(new Set(await store.writeEntries(claims))).toEqual(new Set(['refused']))
+      const made = claims.map(({ key, payload }, i) => ({
+        key,
+        payload: key,
+        expiresAtMs: null,
+        replacing: i % 2 === 0 ? payload : 'other',
+      }))
+      const outcomes = await store.writeEntries(made)
+      expect(outcomes).toEqual(made.map((_, i) => (i % 2 === 0 ? 'stored' : 'refused')))
+      const texts = (await store.readEntries(keys)).map(String)
+      expect(texts).toEqual(keys.map((key, i) => (i % 2 === 0 ? key : `claim of ${key}`)))
+      for (const control of controls) expect(await control.dbsize()).toBeGreaterThan(50)
     })
 
     // What its commands answer is tested over one server, by redis-conformance.test.ts.

@@ -1,6 +1,7 @@
 import type { ChangeListener } from '../../backend/store.js'
 import type { Argument, IoClient, Reply } from './client.js'
 import type { ClientSource } from './link.js'
+import { isReplyError } from './reply-error.js'
 
 /** Where a server tells a connection of changes. @see Redis, "Client-side caching" */
 const CHANNEL = '__redis__:invalidate'
@@ -73,9 +74,7 @@ export function watchKeys(
 
 /** Trying again would not help: too old a server, or a user who may not. */
 export function isRefusal(error: unknown): error is Error {
-  return (
-    error instanceof Error && error.name === 'ReplyError' && /^(?:ERR|NOPERM)\b/.test(error.message)
-  )
+  return isReplyError(error) && /^(?:ERR|NOPERM)\b/.test(error.message)
 }
 
 function warnOfRefusal(error: Error): void {

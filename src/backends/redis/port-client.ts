@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Argument, IoClient, Reply } from './client.js'
 import type { RedisCommand, RedisPort } from './port.js'
+import { replyError } from './reply-error.js'
 
 type Arguments = readonly (Argument | readonly Argument[])[]
 
@@ -81,8 +82,7 @@ export class PortClient implements IoClient {
 
   /** What the server knows a script by may be told in as many ways as there are clients. */
   evalsha(): Promise<Reply> {
-    const unknown = new Error('NOSCRIPT the whole text is sent')
-    return Promise.reject(Object.assign(unknown, { name: 'ReplyError' }))
+    return Promise.reject(replyError('NOSCRIPT the whole text is sent'))
   }
 
   readonly set = this.#texts('SET')

@@ -1,3 +1,5 @@
+import { replyError } from './reply-error.js'
+
 /** The commands that a {@link RedisPort} has to send. */
 export type RedisCommand =
   | 'MGET'
@@ -193,10 +195,6 @@ class GlidePort implements RedisPort {
       throw replyError(error.message.replace(/^An error was signalled by the server: - /, ''))
     }
   }
-}
-
-function replyError(message: string): Error {
-  return Object.assign(new Error(message), { name: 'ReplyError' })
 }
 
 function toSend(argument: string | Uint8Array): string | Buffer {

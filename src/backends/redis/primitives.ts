@@ -13,14 +13,15 @@ import type { Deadline } from '../../timeout.js'
 import { watchKeys } from './changes.js'
 import { UNCHANGED, type KnownStart } from '../../backend/known-entries.js'
 import { currentMs } from '../../current-time.js'
-import type { Argument, Reply } from './client.js'
+import { ConditionalWrites, setArguments } from './conditional-writes.js'
 import { Confirmation, resolveDurable } from './durable.js'
 import { FollowsLeader } from './follows-leader.js'
 import { keySpaceOf, type KeySpace } from './key-space.js'
 import { Link, type ClientSource } from './link.js'
+import { isReplyError } from './reply-error.js'
 import { SameServer, SERVER_KEY_PREFIX } from './same-server.js'
 import { Scanner } from './scanner.js'
-import { INCREMENT, REPLACE, run } from './scripts.js'
+import { INCREMENT, run } from './scripts.js'
 import { readFigures } from './server-figures.js'
 import { resolveFlush, resolveTarget, type RedisSettings } from './settings.js'
 import { commandSources, listeningSource, separateSource } from './sources.js'
@@ -170,10 +171,18 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<readonly WriteOutcome[]> {
-    return writeEach(entries, (...asked) => this.#write(...asked), isReply)
+    const conditional = new ConditionalWrites(this.#leader, !this.isPartitioned)
+    const written = writeEach(
+      entries,
+      (...asked) => this.#write(conditional, ...asked),
+      isReplyError,
+    )
+    conditional.send()
+    return written
   }
 
   #write(
+    conditional: ConditionalWrites,
     { key, payload, expiresAtMs, ifAbsent = false, replacing }: WriteEntry<Payload>,
     resolve: (outcome: WriteOutcome) => void,
     reject: (error: unknown) => void,
@@ -183,27 +192,17 @@ export class RedisPrimitives implements OwnStore<Payload> {
       return
     }
     const ttlMs = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - currentMs())
-    if (replacing !== undefined) {
-      const args = [replacing, payload, ifAbsent ? 1 : 0, ttlMs]
-      run(this.#leader, REPLACE, key, args).then(
-        (reply) => resolve(Number(reply) === 1 ? 'stored' : 'refused'),
-        reject,
-      )
-      return
-    }
-    const args: Argument[] = ttlMs === 0 ? [key, payload] : [key, payload, 'PX', ttlMs]
-    if (ifAbsent) {
-      args.push('NX')
-      const done = (reply: Reply) => resolve(reply === null ? 'refused' : 'stored')
-      this.#leader.sendCommand('set', args, done, reject)
+    if (ifAbsent || replacing !== undefined) {
+      const condition = replacing === undefined ? 'absent' : ifAbsent ? 'either' : 'same'
+      conditional.add({ key, condition, old: replacing ?? '', payload, ttlMs, resolve, reject })
       return
     }
     this.#leader.sendCommand(
       'set',
-      args,
+      setArguments(key, payload, ttlMs),
       () => resolve('stored'),
       (error) => {
-        if (!isReply(error)) {
+        if (!isReplyError(error)) {
           reject(error)
           return
         }
@@ -233,7 +232,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   async incrementEntry(key: string, delta: number): Promise<number | null | undefined> {
-    const reply = await run(this.#leader, INCREMENT, key, [delta])
+    const reply = await run(this.#leader, INCREMENT, [key], [delta])
     if (reply === null) return undefined
     const text = String(reply)
     if (text === 'x') return null
@@ -309,7 +308,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
 
   /** An answer of a server that works, such as that it will not take the value, is no outage. */
   isOutage(error: unknown): boolean {
-    if (!isReply(error)) return !(error instanceof CacheBackendError)
+    if (!isReplyError(error)) return !(error instanceof CacheBackendError)
     return /^(?:LOADING|CLUSTERDOWN|MASTERDOWN|BUSY|NOAUTH|WRONGPASS)\b/.test(error.message)
   }
 
@@ -357,9 +356,4 @@ function largeAmong(
 
 function orUndefined(values: readonly (Buffer | null)[]): (Buffer | undefined)[] {
   return values.map((value) => value ?? undefined)
-}
-
-/** What a server said, as opposed to what became of the connection. */
-function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError'
 }

@@ -30,36 +30,50 @@ redis.call('INCRBY', KEYS[1], ARGV[1])
 return string.format('%.0f', sum)
 `)
 
+/** What has to lie under a key for it to be written: nothing, exactly a payload, or either. */
+export type WriteCondition = 'absent' | 'same' | 'either'
+
 /**
- * Writes ARGV[2] if what is there is exactly ARGV[1], or nothing is and ARGV[3] is 1; with ARGV[4]
- * milliseconds to live, 0 for ever. Gives 1 if it did.
+ * Writes entries, each by itself. For each there are four ARGV: the condition, what has to be there, the payload, and
+ * the milliseconds to live, 0 for ever. Gives for each 1 if it did, 0 if its condition is not met, or its error.
  */
-export const REPLACE = script(`
-local old = redis.call('GET', KEYS[1])
-if old then
-  if old ~= ARGV[1] then return 0 end
-elseif ARGV[3] ~= '1' then
-  return 0
+export const WRITE = script(`
+local function write(key, condition, old, payload, timeout)
+  if condition ~= 'absent' then
+    local found = redis.pcall('GET', key)
+    if found then
+      if found.err then return found.err end
+      if found ~= old then return 0 end
+    elseif condition == 'same' then
+      return 0
+    end
+  end
+  local set = {'SET', key, payload}
+  if timeout ~= '0' then set[4], set[5] = 'PX', timeout end
+  if condition == 'absent' then set[#set + 1] = 'NX' end
+  local reply = redis.pcall(unpack(set))
+  if not reply then return 0 end
+  return reply.err or 1
 end
-if ARGV[4] == '0' then
-  redis.call('SET', KEYS[1], ARGV[2])
-else
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+local outcomes = {}
+for i, key in ipairs(KEYS) do
+  local last = 4 * i
+  outcomes[i] = write(key, ARGV[last - 3], ARGV[last - 2], ARGV[last - 1], ARGV[last])
 end
-return 1
+return outcomes
 `)
 
 /** Runs a script by its digest; the whole text goes only to a server that does not know it yet. */
 export async function run(
   link: Link,
   { lua, sha1 }: Script,
-  key: string,
+  keys: readonly string[],
   args: readonly Argument[],
 ): Promise<Reply> {
   try {
-    return await link.command('evalsha', sha1, 1, key, ...args)
+    return await link.command('evalsha', sha1, keys.length, ...keys, ...args)
   } catch (error) {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-    return link.command('eval', lua, 1, key, ...args)
+    return link.command('eval', lua, keys.length, ...keys, ...args)
   }
 }
