@@ -10,8 +10,9 @@ import { mayBeStale } from '../staleness.js'
 import { currentTurn } from '../turn.js'
 import type { Content } from './hole-parts.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
-import { seenBy, seekerOf, startOf, type Look } from './open-many.js'
+import { seenBy, startOf } from './open-many.js'
 import { plainTextOf, showPlain, whyNotKept, type Opened, type PlacedFragment } from './open.js'
+import { FragmentSeeker, type Look } from './seeker.js'
 import type { Fragment } from './spec.js'
 import { lookupStartedMs } from './telling.js'
 
@@ -270,7 +271,7 @@ export class Ahead {
     parent?.announce(fragment.tags)
     const startedMs = lookupStartedMs(fragment)
     if (flightToJoin(fragment, parent) !== undefined) {
-      const seeker = seekerOf(placed, answers, startedMs)
+      const seeker = new FragmentSeeker(placed, answers, startedMs)
       return findOrMake(orderOf(fragment), fragmentMakings.over(cache), parent, seeker)
     }
     const name = `${this.#root}\n${variant.storedKey}`
@@ -307,7 +308,7 @@ function search(
   const makings = fragmentMakings.over(fragment.cache)
   const order = orderOf(fragment)
   const flight = takeOff(order.storedKey, order.tags, order.ageing, makings, parent)
-  return new Search(order, makings, parent, seekerOf(placed, answers, startedMs), flight)
+  return new Search(order, makings, parent, new FragmentSeeker(placed, answers, startedMs), flight)
 }
 
 function isKept(placed: PlacedFragment): boolean {

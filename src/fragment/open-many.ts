@@ -1,49 +1,29 @@
 import { UNTIMED } from '../observe/told.js'
 import type { CacheCore } from '../backend/core.js'
-import type { Claim, Hit, Lookup } from '../backend/entries.js'
-import { findOrMake, Search, takeOff, type Seeker } from '../making/find.js'
-import { isUnderLease, type Frame } from '../making/frame.js'
+import type { Claim, Lookup } from '../backend/entries.js'
+import { findOrMake, Search, takeOff } from '../making/find.js'
+import type { Frame } from '../making/frame.js'
 import { nextMoment } from '../making/in-flight.js'
-import { dependOnHit, dependOnLanded, type FoundEntry, type Landed } from '../making/landed.js'
-import { Lease } from '../making/lease.js'
-import { toOld, type Lead } from '../making/making.js'
+import type { Landed } from '../making/landed.js'
 import type { Makings } from '../making/makings.js'
 import type { Start } from '../making/order.js'
-import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import { mayBeStale } from '../staleness.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../tags.js'
 import { Attempt } from './attempt.js'
 import type { Content, HoleRenderer } from './hole-parts.js'
-import { canShow } from './holes.js'
 import { flightToJoin, fragmentMakings, orderOf } from './makings.js'
 import {
-  begunWith,
   BYPASS,
-  contentOf,
-  foundOf,
   plainTextOf,
-  showFor,
   showPlain,
   type Opened,
   type PlacedFragment,
   whyNotKept,
 } from './open.js'
+import { FragmentSeeker, type Beginner, type Look } from './seeker.js'
 import type { Fragment } from './spec.js'
-import {
-  JOINED,
-  lookupStartedMs,
-  publishServed,
-  toldOf,
-  toldOfHit,
-  type FragmentStart,
-  type ServedAs,
-} from './telling.js'
-
-/** One of those that were looked up together. */
-export interface Look {
-  readonly lookup: Lookup
-  readonly at: number
-}
+import { lookupStartedMs } from './telling.js'
 
 /** A fragment that is being looked up together with others. */
 class Sought implements Opening {
@@ -67,7 +47,7 @@ class Round implements Beginner {
   readonly #moment = nextMoment()
   readonly #sought: Sought[] = []
   readonly #missing: { readonly placed: PlacedFragment; readonly look: Look }[] = []
-  #begun: Promise<ReadonlyMap<Fragment, Start>> | undefined
+  #begun: Promise<readonly Start[] | undefined> | undefined
 
   /** @param startedMs - When the look-up begins, if anybody asks. */
   constructor(cache: CacheCore, startedMs: number) {
@@ -85,7 +65,7 @@ class Round implements Beginner {
   /** Waits for who is making it already. */
   join(placed: PlacedFragment): Opening {
     const { fragment, parent } = placed
-    const seeker = seekerOf(placed, this, this.#startedMs)
+    const seeker = new FragmentSeeker(placed, this, this.#startedMs)
     const find = () => findOrMake(orderOf(fragment), this.#makings, parent, seeker)
     return { opened: settled(find), joined: true }
   }
@@ -145,7 +125,7 @@ class Round implements Beginner {
     const { placed } = sought
     const { fragment, parent } = placed
     const { variant, tags, ageing } = fragment
-    const seeker = seekerOf(placed, this, this.#startedMs)
+    const seeker = new FragmentSeeker(placed, this, this.#startedMs)
     const makings = this.#makings
     const isMissing = look === undefined || seeker.hitOf(look) === undefined
     if (isMissing && this.#isOvertaken(fragment, parent, look)) {
@@ -164,17 +144,17 @@ class Round implements Beginner {
     return look !== undefined && flights.haveEndedSince(fragment.variant.storedKey, this.#moment)
   }
 
-  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
-  async begin(placed: PlacedFragment, look: Look): Promise<Start | undefined> {
-    this.#missing.push({ placed, look })
+  begin(placed: PlacedFragment, look: Look): Promise<Start | undefined> {
+    const at = this.#missing.push({ placed, look }) - 1
     this.#begun ??= Promise.resolve().then(() => this.#begin())
-    return (await this.#begun).get(placed.fragment)
+    return this.#begun.then((starts) => starts?.[at])
   }
 
-  async #begin(): Promise<ReadonlyMap<Fragment, Start>> {
+  async #begin(): Promise<readonly Start[] | undefined> {
     const asked = this.#missing.splice(0)
     this.#begun = undefined
-    const kept = asked.filter(({ placed }) => whyNotKept(placed) === undefined)
+    const areKept = asked.map(({ placed }) => whyNotKept(placed) === undefined)
+    const kept = asked.filter((_, i) => areKept[i])
     const beginning = await this.#cache.tryBegin(
       kept.map(({ placed }) => placed.fragment.variant.storedKey),
       {
@@ -184,15 +164,13 @@ class Round implements Beginner {
       },
       [...new Set(asked.flatMap(({ placed }) => placed.fragment.tags))],
     )
-    const starts = new Map<Fragment, Start>()
     const versions = beginning?.versions
-    if (beginning === undefined || versions === undefined) return starts
-    const claims = new Map(kept.map(({ placed }, i) => [placed.fragment, beginning.claims[i]]))
-    for (const { placed } of asked) {
-      const { fragment } = placed
-      starts.set(fragment, startOf(fragment, versions, claims.get(fragment)))
-    }
-    return starts
+    if (beginning === undefined || versions === undefined) return undefined
+    const claims = beginning.claims.values()
+    return asked.map(({ placed }, i) => {
+      const claim: Claim = areKept[i] === true ? claims.next().value : undefined
+      return startOf(placed.fragment, versions, claim)
+    })
   }
 }
 
@@ -271,84 +249,6 @@ function rejected(error: unknown): Promise<never> {
   })
   promise.catch(() => undefined)
   return promise
-}
-
-/** Says what the making of what was not found begins with. */
-export interface Beginner {
-  /** @returns `undefined`: the store failed, and what is made cannot be kept. */
-  begin(placed: PlacedFragment, look: Look): MaybePromise<Start | undefined>
-}
-
-/** How a fragment is looked up, served and made. @param startedMs - When that began, if anybody asks. */
-export function seekerOf(
-  placed: PlacedFragment,
-  beginner: Beginner,
-  startedMs: number,
-): Seeker<Look, Content, Opened> {
-  const { fragment, parent, holes } = placed
-  const { cache, variant, ageing } = fragment
-  const make = (look: Look | undefined, lead: Lead<Content>): MaybePromise<Attempt> => {
-    const start = look === undefined ? undefined : beginner.begin(placed, look)
-    const found = look === undefined ? 'failed' : foundIn(look, lead.old !== undefined)
-    return chain(start, (begun) => {
-      return new Attempt(fragment, begunWith(placed, begun, found), parent, lead, startedMs, holes)
-    })
-  }
-  const serve = (content: Content, told: ServedAs, hit?: Hit) => {
-    publishServed(fragment, told, startedMs)
-    return showFor(placed, content, startedMs, told, hit)
-  }
-  const serveFound = ({ hit, value }: FoundEntry<Content>): MaybePromise<Opened> => {
-    const noted = parent && dependOnHit(cache, variant.storedKey, hit, parent)
-    return chain(noted, () => serve(value, toldOfHit(fragment, hit), hit))
-  }
-  return {
-    look: (isCurrent) => lookAlone(fragment, isCurrent),
-    hitOf: ({ lookup, at }) => lookup.hits[at],
-    valueOf: (hit) => contentOf(hit, placed),
-    serve: serveFound,
-    serveJoined(landed) {
-      const { value, isFound, served } = landed
-      // Holes of another engine or of other templates: such an entry counts as a miss too.
-      if (typeof value !== 'string' && !canShow(value, parent, holes, fragment.site)) {
-        return undefined
-      }
-      const noted = parent && dependOnLanded(cache, variant.storedKey, landed, parent)
-      return chain(noted, () => serve(value, isFound ? toldOf(fragment, served) : JOINED))
-    },
-    async refresh(look, found, refresh) {
-      const old = toOld(ageing, found)
-      const lock = ageing?.lock ?? false
-      if (lock === false || isUnderLease(parent)) return make(look, { refresh, old })
-      try {
-        const lease = await Lease.take(cache, variant.storedKey, lock.lease)
-        if (lease !== undefined) return await make(look, { refresh, old, lease })
-      } catch {
-        return make(look, { refresh, old })
-      }
-      // Another process is making it.
-      refresh.end()
-      return serveFound(found)
-    },
-    make,
-  }
-}
-
-/** What a look-up found that is not served as it is. */
-function foundIn({ lookup, at }: Look, isUsable: boolean): FragmentStart['found'] {
-  const hit = lookup.hits[at]
-  return lookup.lost?.[at] ?? (hit && foundOf(hit, isUsable))
-}
-
-/** Looks up what was not found together with others. */
-function lookAlone(
-  { cache, variant, tags, ageing }: Fragment,
-  isCurrent: boolean,
-): MaybePromise<Look | undefined> {
-  const { key, storedKey } = variant
-  const options = isCurrent ? { isCurrent } : { stale: mayBeStale(ageing) }
-  const lookup = cache.tryLookup([key], [storedKey], tags, { ...options, toMake: true })
-  return chain(lookup, (found) => found && { lookup: found, at: 0 })
 }
 
 /** The tag versions that some look-ups found: most were looked up together. */
