@@ -17,7 +17,7 @@ async function given(name: string): Promise<number> {
   return Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
 }
 
-describe.skipIf(!isThere)('conditional writes of one call to Redis', () => {
+describe.skipIf(!isThere)('conditional writes to Redis', () => {
   const caches: RedisCache[] = []
   beforeEach(() => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
@@ -186,6 +186,25 @@ describe.skipIf(!isThere)('conditional writes of one call to Redis', () => {
     expect(await writeEntries(replaced)).toEqual(['stored', 'stored'])
     expect(await given('evalsha')).toBe(2)
     for (let i = 0; i < 6; i++) expect(await control.strlen(`large${i}`)).toBe(400_000)
+  })
+
+  it('of several calls of one turn are one command, and overtake nothing', async () => {
+    const writeEntries = await writerOf()
+    await control.mset({ a: 'old', b: 'old', c: 'old' })
+    const both = [writeEntries([same('a', 'old', '1')]), writeEntries([same('b', 'old', '1')])]
+    expect(await Promise.all(both)).toEqual([['stored'], ['stored']])
+    expect(await given('evalsha')).toBe(1)
+
+    const outcomes = await Promise.all([
+      writeEntries([same('a', '1', '2'), same('c', 'old', '2')]),
+      writeEntries([entry('b', '2', {})]),
+      writeEntries([same('b', '2', '3'), absent('d', '3')]),
+      writeEntries([absent('d', '4')]),
+      writeEntries([same('d', '3', '5')]),
+    ])
+    expect(outcomes.flat().filter((outcome) => outcome !== 'stored')).toEqual(['refused'])
+    expect(await given('evalsha')).toBe(3)
+    expect(await control.mget('a', 'b', 'c', 'd')).toEqual(['2', '3', '2', '5'])
   })
 
   it('survive that the server forgets the script', async () => {

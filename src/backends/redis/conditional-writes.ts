@@ -1,6 +1,6 @@
 import type { WriteOutcome } from '../../backend/store.js'
 import type { Argument, Reply } from './client.js'
-import type { Link } from './link.js'
+import type { Command, Link } from './link.js'
 import { replyError } from './reply-error.js'
 import { run, WRITE, type WriteCondition } from './scripts.js'
 
@@ -23,64 +23,68 @@ export interface ConditionalWrite {
   readonly reject: (error: unknown) => void
 }
 
-/** The conditional writes of one call, which go to the server as few scripts. */
+/** Writes with a condition, which go to the server as few scripts: those of one turn of the event loop together. */
 export class ConditionalWrites {
   readonly #link: Link
-  readonly #maxEntries: number
-  #writes: ConditionalWrite[] = []
-  #bytes = 0
+  #batch: Batch | undefined
 
-  /** @param areTogether - Whether all keys live on one server. */
-  constructor(link: Link, areTogether: boolean) {
+  constructor(link: Link) {
     this.#link = link
-    this.#maxEntries = areTogether ? MAX_ENTRIES : 1
   }
 
-  add(write: ConditionalWrite): void {
-    const bytes = write.old.length + write.payload.length
-    if (this.#writes.length === this.#maxEntries || this.#bytes + bytes > MAX_BYTES) this.send()
-    this.#writes.push(write)
-    this.#bytes += bytes
-  }
-
-  /** Sends what was added and is not sent yet. */
-  send(): void {
-    const writes = this.#writes
-    if (writes.length === 0) return
-    this.#writes = []
-    this.#bytes = 0
-    const [first] = writes
-    if (writes.length === 1 && first?.condition === 'absent') this.#add(first)
-    else this.#run(writes)
-  }
-
-  /** One that is to be new costs least as the command that there is for it. */
-  #add({ key, payload, ttlMs, resolve, reject }: ConditionalWrite): void {
-    const done = (reply: Reply) => resolve(reply === null ? 'refused' : 'stored')
-    this.#link.sendCommand('set', [...setArguments(key, payload, ttlMs), 'NX'], done, reject)
-  }
-
-  #run(writes: readonly ConditionalWrite[]): void {
-    const keys: string[] = []
-    const args: Argument[] = []
-    for (const { key, condition, old, payload, ttlMs } of writes) {
-      keys.push(key)
-      args.push(condition, old, payload, ttlMs)
-    }
-    run(this.#link, WRITE, keys, args).then(
-      (replies) => {
-        writes.forEach((write, i) => settle(write, (replies as readonly Reply[])[i]))
-      },
-      (error: unknown) => {
-        for (const { reject } of writes) reject(error)
-      },
-    )
+  /** @param mayJoin - Whether all keys live on one server. */
+  add(write: ConditionalWrite, mayJoin: boolean): void {
+    if (mayJoin && this.#batch?.takes(write) === true) return
+    const batch = new Batch(this.#link, write, () => {
+      // What it has written must not stay in memory until the next.
+      if (this.#batch === batch) this.#batch = undefined
+    })
+    this.#batch = batch
   }
 }
 
-/** Those of `SET`. @param ttlMs - 0: for ever. */
-export function setArguments(key: string, payload: Uint8Array | string, ttlMs: number): Argument[] {
-  return ttlMs === 0 ? [key, payload] : [key, payload, 'PX', ttlMs]
+/** The entries of one script. */
+class Batch {
+  readonly #link: Link
+  readonly #command: Command
+  readonly #writes: ConditionalWrite[] = []
+  readonly #keys: string[] = []
+  readonly #args: Argument[] = []
+  #bytes = 0
+
+  /** @param ended - Called when it was answered, or failed. */
+  constructor(link: Link, first: ConditionalWrite, ended: () => void) {
+    this.#link = link
+    const answered = (replies: Reply) => {
+      ended()
+      this.#writes.forEach((write, i) => settle(write, (replies as readonly Reply[])[i]))
+    }
+    const failed = (error: unknown) => {
+      ended()
+      for (const { reject } of this.#writes) reject(error)
+    }
+    this.#command = run(link, WRITE, this.#keys, this.#args, answered, failed)
+    this.#add(first)
+  }
+
+  /** Adds one, if there is room for it and what was asked in between is not overtaken. */
+  takes(write: ConditionalWrite): boolean {
+    const isFull = this.#writes.length === MAX_ENTRIES || this.#bytes + bytesOf(write) > MAX_BYTES
+    if (isFull || !this.#link.isOpen(this.#command)) return false
+    this.#add(write)
+    return true
+  }
+
+  #add(write: ConditionalWrite): void {
+    this.#writes.push(write)
+    this.#keys.push(write.key)
+    this.#args.push(write.condition, write.old, write.payload, write.ttlMs)
+    this.#bytes += bytesOf(write)
+  }
+}
+
+function bytesOf({ old, payload }: ConditionalWrite): number {
+  return old.length + payload.length
 }
 
 function settle({ resolve, reject }: ConditionalWrite, reply: Reply | undefined): void {

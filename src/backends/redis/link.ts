@@ -20,11 +20,16 @@ interface Read {
   sinceMs: number
 }
 
-interface Command {
+type Arguments = readonly (Argument | readonly Argument[])[]
+
+/** A command that is not sent yet, or was. */
+export interface Command {
   readonly name: CommandName
-  readonly args: readonly (Argument | readonly Argument[])[]
+  /** Or what gives them when it is sent. */
+  readonly args: Arguments | (() => Arguments)
   readonly resolve: (reply: Reply) => void
   readonly reject: (error: unknown) => void
+  /** Since when it waits for a connection; 0: it does not. */
   sinceMs: number
 }
 
@@ -101,7 +106,7 @@ export class Link {
   }
 
   /** @throws ReplyError: what the server refused. Error: no connection, or it was lost. */
-  command(name: CommandName, ...args: (Argument | readonly Argument[])[]): Promise<Reply> {
+  command(name: CommandName, ...args: Arguments): Promise<Reply> {
     return new Promise((resolve, reject) => {
       this.sendCommand(name, args, resolve, reject)
     })
@@ -113,9 +118,16 @@ export class Link {
     args: Command['args'],
     resolve: Command['resolve'],
     reject: Command['reject'],
-  ): void {
-    this.#commands.push({ name, args, resolve, reject, sinceMs: 0 })
+  ): Command {
+    const command = { name, args, resolve, reject, sinceMs: 0 }
+    this.#commands.push(command)
     if (!this.#isScheduled) this.#schedule()
+    return command
+  }
+
+  /** Whether nothing was asked since a command, and it is about to be sent: what it asks may still become more. */
+  isOpen(command: Command): boolean {
+    return command.sinceMs === 0 && this.#commands.at(-1) === command
   }
 
   /** The client, connected. @throws Error: it could not be connected. */
@@ -165,7 +177,7 @@ export class Link {
   }
 
   #send(client: IoClient, { name, args, resolve, reject }: Command): void {
-    client[name](...args).then(
+    client[name](...(typeof args === 'function' ? args() : args)).then(
       (reply) => {
         if (this.#isStill(client)) resolve(reply)
         else reject(new Error(`${this.#source.name} was replaced by another server meanwhile`))

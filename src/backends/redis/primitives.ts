@@ -13,7 +13,8 @@ import type { Deadline } from '../../timeout.js'
 import { watchKeys } from './changes.js'
 import { UNCHANGED, type KnownStart } from '../../backend/known-entries.js'
 import { currentMs } from '../../current-time.js'
-import { ConditionalWrites, setArguments } from './conditional-writes.js'
+import type { Argument, Reply } from './client.js'
+import { ConditionalWrites } from './conditional-writes.js'
 import { Confirmation, resolveDurable } from './durable.js'
 import { FollowsLeader } from './follows-leader.js'
 import { keySpaceOf, type KeySpace } from './key-space.js'
@@ -40,6 +41,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   readonly watchChanges: ((listener: ChangeListener) => () => MaybePromise<void>) | undefined
   readonly #settings: ResolvedSettings
   readonly #leader: Link
+  readonly #conditional: ConditionalWrites
   readonly #replicas: readonly Link[]
   readonly #sources: readonly ClientSource[]
   readonly format: PayloadFormat
@@ -77,6 +79,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
       removeAll: (isSpared) => this.#remove(remover, isSpared),
     })
     this.#leader = new Link(leader, this.#server)
+    this.#conditional = new ConditionalWrites(this.#leader)
     this.#replicas = replicas.map(
       (source) => new Link(source, new FollowsLeader(this.#server, this.#leader, timeLimitMs)),
     )
@@ -171,18 +174,13 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<readonly WriteOutcome[]> {
-    const conditional = new ConditionalWrites(this.#leader, !this.isPartitioned)
-    const written = writeEach(
-      entries,
-      (...asked) => this.#write(conditional, ...asked),
-      isReplyError,
-    )
-    conditional.send()
-    return written
+    // On a Cluster each goes where its key lives.
+    const isAlone = entries.length === 1 || this.isPartitioned
+    return writeEach(entries, (...asked) => this.#write(isAlone, ...asked), isReplyError)
   }
 
   #write(
-    conditional: ConditionalWrites,
+    isAlone: boolean,
     { key, payload, expiresAtMs, ifAbsent = false, replacing }: WriteEntry<Payload>,
     resolve: (outcome: WriteOutcome) => void,
     reject: (error: unknown) => void,
@@ -192,14 +190,30 @@ export class RedisPrimitives implements OwnStore<Payload> {
       return
     }
     const ttlMs = expiresAtMs === null ? 0 : Math.max(1, expiresAtMs - currentMs())
-    if (ifAbsent || replacing !== undefined) {
+    const args: Argument[] = ttlMs === 0 ? [key, payload] : [key, payload, 'PX', ttlMs]
+    if (replacing !== undefined || (ifAbsent && !isAlone)) {
       const condition = replacing === undefined ? 'absent' : ifAbsent ? 'either' : 'same'
-      conditional.add({ key, condition, old: replacing ?? '', payload, ttlMs, resolve, reject })
+      const write = {
+        key,
+        condition,
+        old: replacing ?? '',
+        payload,
+        ttlMs,
+        resolve,
+        reject,
+      } as const
+      this.#conditional.add(write, !this.isPartitioned)
+      return
+    }
+    if (ifAbsent) {
+      // One that is to be new costs least as the command that there is for it.
+      const done = (reply: Reply) => resolve(reply === null ? 'refused' : 'stored')
+      this.#leader.sendCommand('set', [...args, 'NX'], done, reject)
       return
     }
     this.#leader.sendCommand(
       'set',
-      setArguments(key, payload, ttlMs),
+      args,
       () => resolve('stored'),
       (error) => {
         if (!isReplyError(error)) {
@@ -232,7 +246,9 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   async incrementEntry(key: string, delta: number): Promise<number | null | undefined> {
-    const reply = await run(this.#leader, INCREMENT, [key], [delta])
+    const reply = await new Promise<Reply>((resolve, reject) => {
+      run(this.#leader, INCREMENT, [key], [delta], resolve, reject)
+    })
     if (reply === null) return undefined
     const text = String(reply)
     if (text === 'x') return null

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Argument, Reply } from './client.js'
-import type { Link } from './link.js'
+import type { Argument } from './client.js'
+import type { Command, Link } from './link.js'
 
 /** A script the server runs as one step. */
 export interface Script {
@@ -63,17 +63,22 @@ end
 return outcomes
 `)
 
-/** Runs a script by its digest; the whole text goes only to a server that does not know it yet. */
-export async function run(
+/**
+ * Runs a script by its digest; the whole text goes only to a server that does not know it yet.
+ *
+ * @param keys - They and the arguments may become more until the command is sent.
+ */
+export function run(
   link: Link,
   { lua, sha1 }: Script,
   keys: readonly string[],
   args: readonly Argument[],
-): Promise<Reply> {
-  try {
-    return await link.command('evalsha', sha1, keys.length, ...keys, ...args)
-  } catch (error) {
-    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-    return link.command('eval', lua, keys.length, ...keys, ...args)
-  }
+  resolve: Command['resolve'],
+  reject: Command['reject'],
+): Command {
+  const argumentsFor = (text: string) => () => [text, keys.length, keys, args]
+  return link.sendCommand('evalsha', argumentsFor(sha1), resolve, (error) => {
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) reject(error)
+    else link.sendCommand('eval', argumentsFor(lua), resolve, reject)
+  })
 }
