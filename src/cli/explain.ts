@@ -5,8 +5,7 @@ import type { Version } from '../keys.js'
 import { droppedElsewhere, expired, tagLost, type MissCause } from '../observe/miss-cause.js'
 import type { Lost } from '../observe/remembered.js'
 import { toVersion, type EntryOptions } from './entries.js'
-import { canList, endOfPage, familyOf } from '../pages/listed.js'
-import { listEntries } from './listing.js'
+import { canList, endOfPage, familyOf, listStored } from '../pages/listed.js'
 import type { Session } from './session.js'
 import { EXIT_DONE, EXIT_FAILED, type ExitCode } from './terminal.js'
 
@@ -96,7 +95,7 @@ async function whereElse(
 ): Promise<Finding> {
   const own = version ?? coreOf(cache).settings.version
   const { versions, variants } = await session.strictly(() =>
-    canList(cache) ? listed(session, alias, cache, key, own) : near(cache, key, own),
+    canList(cache) ? listed(cache, key, own) : near(cache, key, own),
   )
   if (versions.length > 0) {
     const shown = versions.map((version) => JSON.stringify(version)).join(', ')
@@ -139,21 +138,15 @@ interface Instead {
   readonly variants: number
 }
 
-async function listed(
-  session: Session,
-  alias: string,
-  cache: Cache,
-  key: string,
-  own: Version,
-): Promise<Instead> {
+async function listed(cache: Cache, key: string, own: Version): Promise<Instead> {
   const family = familyOf(key)
+  const isRelated = (other: string) =>
+    other === key || (family !== undefined && familyOf(other) === family)
   const versions: Version[] = []
   let variants = 0
-  for await (const entry of listEntries(session, alias, cache)) {
+  for await (const entry of listStored(cache, isRelated)) {
     if (entry.key === key) versions.push(entry.version)
-    else if (family !== undefined && entry.version === own && familyOf(entry.key) === family) {
-      variants++
-    }
+    else if (entry.version === own) variants++
   }
   return { versions, variants }
 }
