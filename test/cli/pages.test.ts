@@ -9,14 +9,20 @@ import { createCaches } from '../../src/index.js'
 import { inProject } from '../support/samples.js'
 import { configure, ownFolder, run, runJson } from './support.js'
 
+/** A store that the application and the command line open by its file. */
+async function openStore() {
+  const folder = ownFolder()
+  const file = join(folder, `${randomUUID()}.db`)
+  const database = new Database(file)
+  onTestFinished(() => void database.close())
+  const cache = new DatabaseCache({ location: 'entries', database })
+  await createCacheTable(cache)
+  return { folder, file, cache }
+}
+
 describe('fragcache invalidate --url', () => {
   it('makes a page a miss that the application stored, and no other', async () => {
-    const folder = ownFolder()
-    const file = join(folder, `${randomUUID()}.db`)
-    const database = new Database(file)
-    onTestFinished(() => void database.close())
-    const cache = new DatabaseCache({ location: 'entries', database })
-    await createCacheTable(cache)
+    const { folder, file, cache } = await openStore()
     const pages = responseCache(createCaches({ default: cache }), {
       alias: 'default',
       seconds: 600,
@@ -84,12 +90,7 @@ describe('fragcache invalidate --url', () => {
   })
 
   it('tells which page answers no longer, though its store keeps it', async () => {
-    const folder = ownFolder()
-    const file = join(folder, `${randomUUID()}.db`)
-    const database = new Database(file)
-    onTestFinished(() => void database.close())
-    const cache = new DatabaseCache({ location: 'entries', database })
-    await createCacheTable(cache)
+    const { folder, file, cache } = await openStore()
     const pages = responseCache(createCaches({ default: cache }))
     const app = express()
     app.get('/short', pages.cachePage(1), (_req, res) => void res.send('short'))
