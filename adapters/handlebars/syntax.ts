@@ -33,15 +33,6 @@ export function isScoped({ original }: Node): boolean {
   return typeof original === 'string' && /^\.|this\b/.test(original)
 }
 
-/** The plain name that a path is, if it is one. */
-export function simpleName(path: Node): string | undefined {
-  const { parts, depth, data, original } = path
-  // A literal in a name's position is looked up as one.
-  if (parts === undefined) return String(original)
-  if (parts.length !== 1 || depth || data === true || isScoped(path)) return undefined
-  return parts[0]
-}
-
 /** Whether a call has arguments, so that it can only be a helper's. */
 export function hasArguments({ type, params, hash }: Node): boolean {
   return type === 'SubExpression' || params?.length !== 0 || Boolean(hash)

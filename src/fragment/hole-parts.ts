@@ -63,11 +63,6 @@ export function readParts(value: unknown): Parts | undefined {
   return value as Parts
 }
 
-/** As {@link readParts}, for texts too. */
-export function readContent(value: unknown): Content | undefined {
-  return typeof value === 'string' ? value : readParts(value)
-}
-
 function isRef(part: unknown): part is HoleRef {
   if (typeof part !== 'object' || part === null || Object.keys(part).length !== 3) return false
   const { e, t, h } = part as Partial<Record<string, unknown>>

@@ -130,20 +130,6 @@ export function changeHoles(frame: Frame | undefined, text: string, change: Chan
   return outermostOf(frame)?.marks?.change(text, change) ?? text
 }
 
-/** Renders the holes of several engines. */
-export function holesOf(engines: Iterable<HoleEngine>, context: unknown): HoleRenderer {
-  return byName(new Map(Array.from(engines, (engine) => [engine.name, engine.holes(context)])))
-}
-
-function byName(renderers: ReadonlyMap<string, HoleRenderer>): HoleRenderer {
-  return {
-    has: (ref) => renderers.get(ref.e)?.has(ref) ?? false,
-    render: (ref) => renderers.get(ref.e)?.render(ref),
-    capture: () =>
-      byName(new Map(Array.from(renderers, ([name, one]) => [name, one.capture?.() ?? one]))),
-  }
-}
-
 /** A frame that can fill holes. */
 type Host = TemplateFrame & { readonly holes: HoleRenderer }
 

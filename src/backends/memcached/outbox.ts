@@ -8,10 +8,6 @@ export class Outbox {
   #parts: (string | Uint8Array)[] = []
   #text = ''
 
-  get isEmpty(): boolean {
-    return this.#text === '' && this.#parts.length === 0
-  }
-
   /** @param text - One character per byte. */
   text(text: string): void {
     this.#text += text

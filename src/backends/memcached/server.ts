@@ -48,11 +48,6 @@ export class Server {
     return this.#failure !== undefined
   }
 
-  /** Connections there are, those of probes included. */
-  get connectionCount(): number {
-    return this.#pool.length + this.#probes.size
-  }
-
   /**
    * A connection to send commands on: the first that is not busy.
    *
