@@ -13,27 +13,28 @@ type Write<Payload> = (
  * @param isAnswer - Whether the store answers by this failure.
  * @throws The first failure, if none was written: then it is the store's and not the entry's.
  */
-export async function writeEach<Payload>(
+export function writeEach<Payload>(
   entries: readonly WriteEntry<Payload>[],
   write: Write<Payload>,
   isAnswer: (failure: unknown) => boolean,
 ): Promise<WriteOutcome[]> {
-  const failures: unknown[] = []
-  const outcomes = await new Promise<WriteOutcome[]>((resolve) => {
-    const all: WriteOutcome[] = []
+  return new Promise((resolve, reject) => {
+    const failures: Error[] = []
+    const outcomes: WriteOutcome[] = []
     let left = entries.length
-    if (left === 0) resolve(all)
+    if (left === 0) resolve(outcomes)
     entries.forEach((entry, i) => {
       const done = (outcome: WriteOutcome) => {
-        all[i] = outcome
-        if (--left === 0) resolve(all)
+        outcomes[i] = outcome
+        if (--left > 0) return
+        const [first] = failures
+        if (first !== undefined && failures.length === entries.length) reject(first)
+        else resolve(outcomes)
       }
       write(entry, done, (error) => {
-        failures.push(error)
+        failures.push(error as Error)
         done(isAnswer(error) ? 'not_taken' : 'failed')
       })
     })
   })
-  if (failures.length > 0 && failures.length === entries.length) throw failures[0]
-  return outcomes
 }

@@ -76,6 +76,12 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
     })
   }
 
+  writeEntry(entry: WriteEntry<Payload>): Promise<WriteOutcome> {
+    return new Promise((resolve, reject) => {
+      this.#entries.write(entry, resolve, reject)
+    })
+  }
+
   writeEntries(entries: readonly WriteEntry<Payload>[]): Promise<WriteOutcome[]> {
     return writeEach(entries, (...asked) => this.#entries.write(...asked), isReply)
   }

@@ -35,6 +35,8 @@ export class Servers {
   readonly all: readonly Server[]
   readonly #ring: Ring | undefined
   readonly #own: string
+  /** Of the keys of each server, while they live there. */
+  readonly #spots: readonly Spot[]
   /** By server: of its keys when they live elsewhere. */
   readonly #guests: readonly string[]
   readonly #isOut: ((server: number) => boolean) | undefined
@@ -52,6 +54,7 @@ export class Servers {
         : undefined
       return new Server({ location, timeLimitMs, handshake }, poolSize, returned)
     })
+    this.#spots = this.all.map((server) => ({ server, namespace: this.#own }))
     if (locations.length === 1) return
     this.#ring = new Ring(
       locations.map(({ ringName }, i) => ({ ringName, weight: weights[i] ?? 1 })),
@@ -60,16 +63,13 @@ export class Servers {
   }
 
   find(storedKey: string): Spot {
-    if (this.#ring === undefined) return this.#spot(0)
-    const own = this.#ring.find(storedKey)
-    if (this.#isOut?.(own) !== true) return this.#spot(own)
-    return this.#spot(this.#ring.find(storedKey, this.#isOut), own)
-  }
-
-  #spot(place: number, own = place): Spot {
-    const server = this.all[place]
-    if (server === undefined) throw new Error('no server')
-    return { server, namespace: place === own ? this.#own : (this.#guests[own] ?? this.#own) }
+    const ring = this.#ring
+    const own = ring === undefined ? 0 : ring.find(storedKey)
+    const spot = this.#spots[own] as Spot
+    if (ring === undefined || this.#isOut?.(own) !== true) return spot
+    const place = ring.find(storedKey, this.#isOut)
+    if (place === own) return spot
+    return { server: this.all[place] as Server, namespace: this.#guests[own] as string }
   }
 
   /** Where `clear` has to clear what. */

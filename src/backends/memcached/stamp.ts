@@ -21,16 +21,22 @@ const NO_DEADLINE = 7
 const FAR = 6
 const COUNTER = 2
 const TYPE_BITS = 6
-const NEAR: Ticks = { bits: 11, generationBits: 12, firstUnitMs: 4, scales: 5 }
-const FAR_OFF: Ticks = { bits: 7, generationBits: 13, firstUnitMs: 2 ** 16, scales: 8 }
+const NEAR = ticksOf(11, 12, 4, 5)
+const FAR_OFF = ticksOf(7, 13, 2 ** 16, 8)
 const GENERATION_BITS = 23
 
 /** How deadlines of some scales are written. */
 interface Ticks {
-  readonly bits: number
+  /** So many can be told apart. */
+  readonly size: number
   readonly generationBits: number
-  readonly firstUnitMs: number
-  readonly scales: number
+  /** By scale: milliseconds. */
+  readonly units: readonly number[]
+}
+
+function ticksOf(bits: number, generationBits: number, firstUnitMs: number, scales: number): Ticks {
+  const units = Array.from({ length: scales }, (_, scale) => firstUnitMs * 4 ** scale)
+  return { size: 2 ** bits, generationBits, units }
 }
 
 /** Memcached takes larger numbers of seconds for a date. */
@@ -54,19 +60,19 @@ export function makeStamp(
   const type = isCounter ? COUNTER : 0
   const leftMs = expiresAtMs === null ? Infinity : Math.max(1, expiresAtMs - nowMs)
   const near = scaleOf(leftMs, NEAR)
-  const far = near < NEAR.scales ? 0 : scaleOf(leftMs, FAR_OFF)
-  if (expiresAtMs === null || far === FAR_OFF.scales) {
-    const bits = generation % 2 ** GENERATION_BITS
+  const isNear = near < NEAR.units.length
+  const ticks = isNear ? NEAR : FAR_OFF
+  const scale = isNear ? near : scaleOf(leftMs, FAR_OFF)
+  const unit = ticks.units[scale]
+  if (expiresAtMs === null || unit === undefined) {
+    const bits = generation % (1 << GENERATION_BITS)
     const exptime = expiresAtMs === null ? 0 : toDate(expiresAtMs)
     return { flags: pack(NO_DEADLINE, bits, type), exptime }
   }
-  const isNear = near < NEAR.scales
-  const ticks = isNear ? NEAR : FAR_OFF
-  const scale = isNear ? near : far
-  const deadline = Math.floor(expiresAtMs / unitOf(ticks, scale)) % 2 ** ticks.bits
+  const deadline = Math.floor(expiresAtMs / unit) % ticks.size
   const bits =
-    (((isNear ? 0 : scale) * 2 ** ticks.bits + deadline) << ticks.generationBits) |
-    (generation % 2 ** ticks.generationBits)
+    (((isNear ? 0 : scale) * ticks.size + deadline) << ticks.generationBits) |
+    (generation % (1 << ticks.generationBits))
   return {
     flags: pack(isNear ? scale + 1 : FAR, bits, type),
     exptime: toExptime(expiresAtMs, leftMs, isNear),
@@ -104,15 +110,9 @@ function toDate(expiresAtMs: number): number {
 }
 
 /** From 0; the number of scales: it is farther away than any of them can say. */
-function scaleOf(leftMs: number, ticks: Ticks): number {
-  const farthest = 2 ** (ticks.bits - 1)
-  let scale = 0
-  while (scale < ticks.scales && leftMs > farthest * unitOf(ticks, scale)) scale++
-  return scale
-}
-
-function unitOf({ firstUnitMs }: Ticks, scale: number): number {
-  return firstUnitMs * 4 ** scale
+function scaleOf(leftMs: number, { size, units }: Ticks): number {
+  const scale = units.findIndex((unit) => leftMs <= (size / 2) * unit)
+  return scale === -1 ? units.length : scale
 }
 
 /** Whether another program wrote the entry: it has no generation, and its deadline is the server's. */
@@ -134,7 +134,7 @@ export function isOfGeneration(flags: number, generation: number): boolean {
       : scale === FAR
         ? FAR_OFF.generationBits
         : NEAR.generationBits
-  const size = 2 ** count
+  const size = 1 << count
   return (flags >>> TYPE_BITS) % size === generation % size
 }
 
@@ -168,11 +168,9 @@ export function readStampedDeadline(
 
 function deadlineOf(flags: number, nowMs: number): number {
   const isFar = flags >>> 29 === FAR
-  const ticks = isFar ? FAR_OFF : NEAR
-  const scale = isFar ? (flags >>> 26) & 7 : (flags >>> 29) - 1
-  const unit = unitOf(ticks, scale)
-  const size = 2 ** ticks.bits
-  const written = (flags >>> (TYPE_BITS + ticks.generationBits)) % size
+  const { size, generationBits, units } = isFar ? FAR_OFF : NEAR
+  const unit = units[isFar ? (flags >>> 26) & 7 : (flags >>> 29) - 1] as number
+  const written = (flags >>> (TYPE_BITS + generationBits)) % size
   const nowTicks = Math.floor(nowMs / unit)
   const ahead = (((written - nowTicks) % size) + size) % size
   // Clocks of several machines differ: what is a little more than half away is no past.
