@@ -62,17 +62,25 @@ export class MemcachedEntries {
     try {
       const spot = this.#servers.find(entry.key)
       const key = wireKey(entry.key)
-      if (entry.replacing !== undefined) this.#replace(spot, key, entry).then(done, failed)
-      else if (entry.ifAbsent === true) this.#add(spot, key, entry).then(done, failed)
-      else if (this.#items.isUnseen(spot.server)) this.#set(spot, key, entry).then(done, failed)
-      else {
-        // The usual one: without a promise of its own.
-        this.#items.send(spot, key, entry, 'set', undefined, (error, written) => {
-          if (error !== undefined) failed(error)
-          else if (written === 'stored' || written === 'too_large') done(written)
-          else this.#set(spot, key, entry).then(done, failed)
-        })
+      const isAdd = entry.ifAbsent === true
+      const inSteps = () => {
+        const isPlain = !isAdd && entry.replacing === undefined
+        const written = isPlain ? this.#set(spot, key, entry) : this.#replace(spot, key, entry)
+        written.then(done, failed)
       }
+      if (entry.replacing !== undefined || this.#items.isUnseen(spot.server)) {
+        inSteps()
+        return
+      }
+      // The usual ones: without a promise of their own. What refuses to be added to may be dead, and then is absent.
+      const before = isAdd ? this.#note(spot, key, spot.server.acquire()) : undefined
+      const mode = isAdd ? 'add' : 'set'
+      this.#items.send(spot, key, entry, mode, undefined, (error, written) => {
+        if (error !== undefined) failed(error)
+        else if (written === 'stored' || written === 'too_large') done(written)
+        else if (written === 'refused' && before?.found?.isLive === true) done(written)
+        else inSteps()
+      })
     } catch (error) {
       failed(error)
     }
@@ -84,20 +92,6 @@ export class MemcachedEntries {
       if (written !== 'outdated') return written === 'missing' ? 'refused' : written
     }
     throw tooManyConflicts()
-  }
-
-  /** Adds, and in the same round trip looks at what may be there already. */
-  async #add(spot: Spot, key: string, entry: WriteEntry<Payload>): Promise<WriteOutcome> {
-    let there: Promise<FoundItem | undefined> | undefined
-    const look = (connection: Connection) => {
-      there = this.#items.peek(spot, key, FLAGS, connection)
-      there.catch(ignore)
-    }
-    const written = await this.#items.store(spot, key, entry, 'add', undefined, look)
-    if (written === 'stored' || written === 'too_large') return written
-    if (written === 'refused' && (await there)?.isLive === true) return 'refused'
-    // What lies there is dead, and counts as absent.
-    return this.#replace(spot, key, entry)
   }
 
   async #replace(spot: Spot, key: string, entry: WriteEntry<Payload>): Promise<WriteOutcome> {
@@ -252,11 +246,6 @@ export class MemcachedEntries {
 /** The bytes of a payload. */
 export function toBytes(payload: Payload): Uint8Array {
   return typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
-}
-
-/** A caller that needs the answer awaits it and sees the failure. */
-function ignore(): void {
-  return undefined
 }
 
 function payloadOf({ value, flags }: Item): Buffer {

@@ -127,14 +127,12 @@ export class Items {
     entry: Written,
     mode: StoreMode,
     cas?: string,
-    then?: (connection: Connection) => void,
   ): Promise<StoreReply | 'outdated'> {
     if (mode === 'cas') checkToken(cas)
     const { server } = spot
     if (this.isUnseen(server)) await this.#begin(server)
     return new Promise((resolve, reject) => {
-      const connection = this.send(spot, key, entry, mode, cas, settled(resolve, reject))
-      then?.(connection)
+      this.send(spot, key, entry, mode, cas, settled(resolve, reject))
     })
   }
 
@@ -150,7 +148,7 @@ export class Items {
     mode: StoreMode,
     cas: string | undefined,
     done: (error: Error | undefined, written: StoreReply | 'outdated') => void,
-  ): Connection {
+  ): void {
     const { server, namespace } = spot
     const { record } = server
     const generation = record === undefined ? 0 : generationIn(record, namespace)
@@ -180,7 +178,6 @@ export class Items {
         }
       },
     })
-    return connection
   }
 
   /** Reads the record of a server, or makes its first. */
