@@ -1,6 +1,6 @@
 import { shortKey, type ShortKey } from './bounded-memo.js'
 
-/** Names that are remembered one by one. */
+/** At least so many names are remembered one by one, and at most twice as many. */
 const MAX_NAMES = 10_000
 
 /** Longer names are kept as digests. */
@@ -10,25 +10,34 @@ const MAX_NAME_LENGTH = 64
  * When something last happened to each of many names, by a count that only grows. What cannot be found
  * out again is not merely forgotten: a name that is not remembered counts as one to which it happened
  * when the latest of the forgotten did.
+ *
+ * @remarks In two generations, as in a `MemoBudget`, so that nothing is kept in order: an order would cost each
+ *   note a deletion, and an iterator that is kept to find the oldest holds every table that its `Map` ever had.
  */
 export class Moments {
-  readonly #latest = new Map<ShortKey, number>()
-  /** Goes on where it was: to look for the oldest from the beginning would pass all that are gone. */
-  readonly #oldest = this.#latest.keys()
-  #forgotten = 0
+  #recent = new Map<ShortKey, number>()
+  #older: ReadonlyMap<ShortKey, number> = new Map()
+  #latest = 0
+  /** The latest of the older generation. */
+  #olderUntil = 0
+  #forgottenUntil = 0
 
   note(name: string, moment: number): void {
-    const short = shortKey(name, MAX_NAME_LENGTH)
-    this.#latest.delete(short)
-    this.#latest.set(short, moment)
-    if (this.#latest.size <= MAX_NAMES) return
-    const oldest = this.#oldest.next().value as ShortKey
-    this.#forgotten = this.#latest.get(oldest) ?? this.#forgotten
-    this.#latest.delete(oldest)
+    if (this.#recent.size === MAX_NAMES) this.#turn()
+    this.#recent.set(shortKey(name, MAX_NAME_LENGTH), moment)
+    this.#latest = moment
+  }
+
+  #turn(): void {
+    this.#forgottenUntil = this.#olderUntil
+    this.#olderUntil = this.#latest
+    this.#older = this.#recent
+    this.#recent = new Map()
   }
 
   /** At the latest; 0: never. */
   of(name: string): number {
-    return this.#latest.get(shortKey(name, MAX_NAME_LENGTH)) ?? this.#forgotten
+    const short = shortKey(name, MAX_NAME_LENGTH)
+    return this.#recent.get(short) ?? this.#older.get(short) ?? this.#forgottenUntil
   }
 }

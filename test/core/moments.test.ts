@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { Moments } from '../../src/moments.js'
 import { spellingsOf } from '../support/digests.js'
@@ -27,6 +29,20 @@ describe('moments', () => {
     const ofLate = [...latest].filter(([, at]) => at > 4 * KEPT)
     expect(ofLate.map(([name]) => moments.of(name))).toEqual(ofLate.map(([, at]) => at))
     expect(moments.of('never')).toBeLessThanOrEqual(4 * KEPT + 1)
+  })
+
+  it('take no more memory for the same few names, however often it happens to them', () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const moments = new Moments()
+    const noteMany = (from: number) => {
+      for (let i = from; i < from + 200_000; i++) moments.note(`name ${i % 10}`, i)
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    const before = noteMany(1)
+    expect(noteMany(200_001) - before).toBeLessThan(2e6)
+    expect(moments.of('name 1')).toBe(399_991)
   })
 
   it('tell long names apart', () => {
