@@ -1,18 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import {
-  chromium,
-  type Browser,
-  type BrowserContextOptions,
-  type Locator,
-  type Page,
-} from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
 import { folderOfTest } from '../support/folders.js'
 import { violationsOf } from './accessibility.js'
 import { atlas, DrawnSite, engines, hostile, type SiteOptions } from './overlay-site.js'
+import { Tab, type Screen } from './tab.js'
 
 const launch = await ensureChromium()
 /** By the scheme of the page. */
@@ -47,36 +42,33 @@ const words = (page: Page): Promise<string[]> =>
 
 describe.skipIf(launch === undefined)('the overlay in a browser', () => {
   let browser: Browser
+  let tab: Tab
 
   beforeAll(async () => {
     browser = await chromium.launch(launch)
+    tab = await Tab.open(browser)
   }, 60_000)
 
   afterAll(async () => {
+    await tab?.close()
     await browser?.close()
   })
 
-  /** Opens a site's page in a context of its own, and ends with whether it ran without a fault. */
+  /** Opens a site's page, and ends with whether it ran without a fault. */
   async function onPage(
     site: DrawnSite,
-    options: BrowserContextOptions,
+    screen: Screen,
     work: (page: Page) => Promise<void>,
+    within = tab,
   ): Promise<void> {
-    const context = await browser.newContext(options)
     try {
-      const page = await context.newPage()
-      page.setDefaultTimeout(10_000)
-      const faults: string[] = []
-      page.on('pageerror', (error) => faults.push(error.message))
-      page.on('console', (message) => {
-        if (message.type() === 'error') faults.push(message.text())
+      await within.show(site.origin, screen, async (page, faults) => {
+        page.setDefaultTimeout(10_000)
+        await work(page)
+        expect(await page.evaluate('window.isHacked')).toBe(undefined)
+        expect(faults).toEqual([])
       })
-      await page.goto(site.origin)
-      await work(page)
-      expect(await page.evaluate('window.isHacked')).toBe(undefined)
-      expect(faults).toEqual([])
     } finally {
-      await context.close()
       await site.close()
     }
   }
@@ -365,9 +357,10 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
   })
 
   it('by touch invalidates only after it has said what that would drop', async () => {
-    const options = { viewport: { width: 375, height: 700 }, hasTouch: true }
+    const touched = await Tab.open(browser, { hasTouch: true })
+    onTestFinished(() => touched.close())
     const site = await DrawnSite.start('nunjucks')
-    await onPage(site, options, async (page) => {
+    const work = async (page: Page) => {
       await page.getByRole('button', { name: 'Details' }).tap()
       // The list makes room for what it leads to.
       await page.getByRole('button', { name: 'menu', exact: true }).tap()
@@ -381,7 +374,8 @@ describe.skipIf(launch === undefined)('the overlay in a browser', () => {
       expect(site.caches.stats().fragments.find(({ name }) => name === 'menu')?.misses).toBe(1)
       await Promise.all([page.waitForEvent('load'), invalidate.tap()])
       await chip(page, 'menu', 'miss').waitFor()
-    })
+    }
+    await onPage(site, { viewport: { width: 375, height: 700 } }, work, touched)
   })
 
   it.each([

@@ -2,6 +2,7 @@ import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
 import { InspectedSite } from './inspected-site.js'
+import { Tab } from './tab.js'
 
 interface Overview {
   readonly aliases: { history: readonly object[] }[]
@@ -12,36 +13,28 @@ const launch = await ensureChromium()
 describe.skipIf(launch === undefined)('a view of the inspector', { timeout: 60_000 }, () => {
   let site: InspectedSite
   let browser: Browser
+  let tab: Tab
 
   beforeAll(async () => {
     ;[site, browser] = await Promise.all([InspectedSite.start(), chromium.launch(launch)])
+    tab = await Tab.open(browser)
     // The history begins with the first look.
     await site.visit('/__cache/api/overview')
     await site.use()
   }, 60_000)
 
   afterAll(async () => {
+    await tab?.close()
     await browser?.close()
     await site?.close()
   })
 
-  async function inView(
-    view: string,
-    work: (page: Page) => Promise<void>,
-    width = 1440,
-  ): Promise<void> {
-    const page = await browser.newPage({ viewport: { width, height: 900 } })
-    page.setDefaultTimeout(15_000)
-    try {
-      await page.goto(`${site.inspector}#${view}`)
+  const inView = (view: string, work: (page: Page) => Promise<void>, width = 1440): Promise<void> =>
+    tab.show(`${site.inspector}#${view}`, { viewport: { width, height: 900 } }, async (page) => {
+      page.setDefaultTimeout(15_000)
       await page.getByRole('heading', { level: 2 }).waitFor()
       await work(page)
-    } finally {
-      // The page may be reading its figures just now.
-      await page.unrouteAll({ behavior: 'ignoreErrors' })
-      await page.close()
-    }
-  }
+    })
 
   /** Gives each cache a history with a sample at each of these times, in seconds before now. */
   async function withHistory(page: Page, agoSeconds: readonly number[]): Promise<void> {

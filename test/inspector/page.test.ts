@@ -1,16 +1,10 @@
 import { fileURLToPath } from 'node:url'
-import {
-  chromium,
-  type Browser,
-  type BrowserContext,
-  type BrowserContextOptions,
-  type Locator,
-  type Page,
-} from 'playwright-core'
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { ensureChromium } from '../support/chromium.js'
 import { violationsOf } from './accessibility.js'
 import { hostile, InspectedSite, long } from './inspected-site.js'
+import { Tab, type Screen } from './tab.js'
 
 const launch = await ensureChromium()
 
@@ -19,6 +13,7 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
   /** One with a store that does not answer. */
   let troubled: InspectedSite
   let browser: Browser
+  let tab: Tab
 
   beforeAll(async () => {
     ;[site, troubled, browser] = await Promise.all([
@@ -26,44 +21,34 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       InspectedSite.start({ hasOutage: true }),
       chromium.launch(launch),
     ])
+    tab = await Tab.open(browser)
     // The history begins with the first look.
     await troubled.visit('/__cache/api/overview')
     await troubled.use()
   }, 60_000)
 
   afterAll(async () => {
+    await tab?.close()
     await browser?.close()
     await Promise.all([site?.close(), troubled?.close()])
   })
 
-  /** Opens a view in a context of its own, and ends with whether the page ran without a fault. */
-  async function inView(
+  /** Opens a view, and ends with whether the page ran without a fault. */
+  const inView = (
     view: string,
-    work: (page: Page, context: BrowserContext) => Promise<void>,
-    options: BrowserContextOptions = { viewport: { width: 1440, height: 900 } },
+    work: (page: Page) => Promise<void>,
+    screen: Screen = { viewport: { width: 1440, height: 900 } },
     of = site,
-  ): Promise<void> {
-    const context = await browser.newContext(options)
-    try {
-      const page = await context.newPage()
+    within = tab,
+  ): Promise<void> =>
+    within.show(`${of.inspector}#${view}`, screen, async (page, faults) => {
       page.setDefaultTimeout(10_000)
-      const faults: string[] = []
-      page.on('pageerror', (error) => faults.push(error.message))
-      page.on('console', (message) => {
-        // A refused request is said by the page itself.
-        if (message.type() === 'error' && !message.text().includes('status of')) {
-          faults.push(message.text())
-        }
-      })
-      await page.goto(`${of.inspector}#${view}`)
       await page.getByRole('heading', { level: 2 }).waitFor()
-      await work(page, context)
-      expect(faults).toEqual([])
+      await work(page)
+      // A refused request is said by the page itself.
+      expect(faults.filter((fault) => !fault.includes('status of'))).toEqual([])
       expect(await page.evaluate('window.isHacked')).toBe(undefined)
-    } finally {
-      await context.close()
-    }
-  }
+    })
 
   const notice = (page: Page): Locator => page.locator('.notice p')
 
@@ -626,8 +611,11 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(site.caches.stats().fragments).toEqual([])
     }))
 
-  it('reads its view again every five seconds, but not while its window is hidden', () =>
-    inView('fragments', async (page) => {
+  it('reads its view again every five seconds, but not while its window is hidden', async () => {
+    // Its clock cannot be given back.
+    const own = await Tab.open(browser)
+    onTestFinished(() => own.close())
+    const work = async (page: Page) => {
       await site.fragment('before')
       await page.clock.install()
       await page.reload()
@@ -649,7 +637,9 @@ describe.skipIf(launch === undefined)('the inspector in a browser', { timeout: 6
       expect(asked).toBeGreaterThanOrEqual(10)
       // The clock goes on by itself, too.
       expect(asked).toBeLessThanOrEqual(13)
-    }))
+    }
+    await inView('fragments', work, undefined, site, own)
+  })
 
   it('says where there are no samples yet', async () => {
     const fresh = await InspectedSite.start()
