@@ -112,6 +112,10 @@ export class Frame {
     this.hold.release()
   }
 
+  get hasEnded(): boolean {
+    return this.dependencies.isClosed
+  }
+
   get tags(): SeenVersions | undefined {
     return this.dependencies.tags
   }
@@ -121,10 +125,14 @@ const asynchronous = new AsyncSlot<Frame>()
 let anyIsLimited = false
 let synchronous: Frame | undefined
 
-/** The frame that the calling code runs in. */
+/**
+ * The frame that the calling code runs in: the innermost that has not ended. One that has keeps nothing any more, and
+ * a producer that has itself called again would otherwise leave a chain of frames behind that only grows.
+ */
 export function currentFrame(): Frame | undefined {
-  if (synchronous !== undefined) return synchronous
-  return asynchronous.current
+  let frame = synchronous ?? asynchronous.current
+  while (frame?.hasEnded === true) frame = frame.parent
+  return frame
 }
 
 /** Whether any frame of this process ever had to know when the entries inside expire. */

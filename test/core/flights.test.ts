@@ -303,6 +303,37 @@ describe('what a producer, or a body, leaves behind', () => {
     // The values alone would be 20 MB.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(5e6)
   })
+
+  it('holds nothing of what was made before by a producer that has itself called again', async () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const cache = new LocMemCache({ options: { maxEntries: 10 } })
+    // Contexts are tracked for as long as anything is being made.
+    void cache.getOrSet('hangs', () => new Promise(() => undefined))
+    const used: number[] = []
+    await new Promise<void>((resolve) => {
+      const call = (count: number): unknown =>
+        cache.getOrSet(
+          'k',
+          () => {
+            setImmediate(() => {
+              // Here, where the last of them is the context of what runs.
+              if (count % 3000 === 0) {
+                collectGarbage()
+                used.push(process.memoryUsage().heapUsed)
+              }
+              if (count < 6000) call(count + 1)
+              else resolve()
+            })
+            return count
+          },
+          { timeout: 0 },
+        )
+      call(1)
+    })
+    const [before = 0, after = Infinity] = used
+    expect(after - before).toBeLessThan(1e6)
+  })
 })
 
 const fragmentCaches = new WeakMap<Cache, FragmentCache>()
