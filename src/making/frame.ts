@@ -78,9 +78,13 @@ export class Frame {
     return this.dependencies.expiresAtMs
   }
 
-  /** Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. */
+  /**
+   * Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. What comes after the end
+   * may still become part of the frame around.
+   */
   depend(cache: CacheCore, tags: SeenVersions | undefined): void {
-    this.dependencies.add(cache, tags)
+    if (this.hasEnded) this.parent?.depend(cache, tags)
+    else this.dependencies.add(cache, tags)
   }
 
   /**

@@ -248,6 +248,30 @@ describe.each([
           }),
         ),
     ],
+    [
+      'what a value inside begins and does not wait for',
+      async () => {
+        let left: Promise<unknown> | undefined
+        const pause = () => new Promise((resolve) => setTimeout(resolve, 1))
+        await cache.getOrSet('inside', () => {
+          left = cache.getOrSet('part', async () => pause().then(() => 'x'), user)
+          return 1
+        })
+        await left
+      },
+    ],
+    [
+      'what a value inside begins after it has ended',
+      async () => {
+        let left: Promise<unknown> | undefined
+        await cache.getOrSet('inside', () => {
+          const pause = new Promise((resolve) => setTimeout(resolve, 1))
+          left = pause.then(() => cache.getOrSet('part', () => 'x', user))
+          return 1
+        })
+        await left
+      },
+    ],
   ])('%s: what changes it changes the value', async (__, touch: () => unknown) => {
     const make = async () => {
       await touch()
