@@ -1,7 +1,17 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  onTestFinished,
+  vi,
+} from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { FileBasedCache } from '../../src/backends/file.js'
 import { MemcachedCache } from '../../src/backends/memcached.js'
@@ -18,6 +28,7 @@ import {
 } from '../../src/index.js'
 import { resolveTag } from '../../src/fragment/render.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { SteppedClock } from '../support/clock.js'
 import { newTable, type OpenDatabase } from '../support/databases.js'
 import { folderOfTest } from '../support/folders.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
@@ -60,8 +71,26 @@ function testEviction(
   })
 }
 
-/** @param other - Another process' cache over the same store; `undefined`: the store is this process' own. */
-function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): void {
+/** Has time pass, until the test ends, for stores that go by the clock of this process. */
+function passHere(seconds: number): void {
+  const clock = new SteppedClock()
+  clock.start()
+  onTestFinished(clock.stop)
+  clock.advance(seconds)
+}
+
+/** For those that have a clock of their own. */
+const passEverywhere = (seconds: number) => sleep(1000 * seconds)
+
+/**
+ * @param openOther - Another process' cache over the same store; `undefined`: the store is this process' own.
+ * @param pass - Has time pass for the store.
+ */
+function testCauses(
+  open: () => Cache,
+  openOther: (() => Cache) | undefined,
+  pass: (seconds: number) => Promise<void> | void = passHere,
+): void {
   it('was never stored', async () => {
     const { render } = fragmentsOn(open())
     await render()
@@ -74,7 +103,7 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
   it('has expired', async () => {
     const { render } = fragmentsOn(open())
     await render({ timeout: 1 })
-    await sleep(2100)
+    await pass(2.1)
     await render({ timeout: 1 })
     expect(lastCause()).toMatchObject({
       code: 'expired',
@@ -87,7 +116,7 @@ function testCauses(open: () => Cache, openOther: (() => Cache) | undefined): vo
     const { caches, render } = fragmentsOn(open())
     await render()
     await caches.default.touch(makeTemplateFragmentKey('card'), { timeout: 1 })
-    await sleep(2100)
+    await pass(2.1)
     await render()
     expect(lastCause()).toMatchObject({ code: 'expired', text: 'It expired 1 second ago.' })
   })
@@ -462,6 +491,7 @@ for (const [server, start] of freezableServers) {
       testCauses(
         () => open(),
         () => open(),
+        server in small ? passEverywhere : passHere,
       )
 
       it('comes from a store that does not answer', async () => {
