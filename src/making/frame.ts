@@ -59,7 +59,8 @@ export class Frame {
 
   /** Records when an entry inside expires. */
   limit(expiresAtMs: Deadline | undefined): void {
-    this.dependencies.limit(expiresAtMs)
+    if (this.hasEnded) this.parent?.limit(expiresAtMs)
+    else this.dependencies.limit(expiresAtMs)
   }
 
   /** Records that a stale entry was served inside. */
@@ -78,10 +79,7 @@ export class Frame {
     return this.dependencies.expiresAtMs
   }
 
-  /**
-   * Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. What comes after the end
-   * may still become part of the frame around.
-   */
+  /** Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. */
   depend(cache: CacheCore, tags: SeenVersions | undefined): void {
     if (this.hasEnded) this.parent?.depend(cache, tags)
     else this.dependencies.add(cache, tags)
@@ -109,7 +107,7 @@ export class Frame {
 
   /**
    * Ends the frame. What a body leaves running (a pool of connections, a timer) may keep this frame as its
-   * asynchronous context, but no longer adds to it.
+   * asynchronous context, but no longer adds to it: what comes from there may still become part of the frame around.
    */
   end(): void {
     this.dependencies.close()

@@ -365,6 +365,25 @@ describe.each([
     expect([...(await cache.getMany(names)).keys()]).toEqual(['plain'])
   })
 
+  it('bubbleTimeout: it lives no longer than what a part began to read and did not wait for', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 1))
+    const page = async () => {
+      let left: Promise<unknown> | undefined
+      await cache.getOrSet('inside', () => {
+        left = cache.getOrSet('part', async () => pause().then(() => 'x'), { timeout: 30 })
+        return 1
+      })
+      await left
+      return 'made'
+    }
+    await cache.getOrSet('page', page, { timeout: 600, bubbleTimeout: true })
+    vi.advanceTimersByTime(29_999)
+    expect(await cache.has('page')).toBe(true)
+    vi.advanceTimersByTime(1)
+    expect(await cache.has('page')).toBe(false)
+  })
+
   it('bubbleTimeout: a shorter time of its own, and what never ends, stay', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     const part = () => cache.getOrSet('part', () => 1, { timeout: null })
