@@ -179,8 +179,8 @@ export function unpackWith(
 /** What was read of tag headers: until a tag is invalidated, all entries that have it say the same. */
 const knownLabels = new BoundedMemo<Labels>(({ tags }) => 200 + bytesOfPairs(tags))
 
-/** Longer ones are read each time: few entries have so many tags, and fewer share them. */
-const MAX_KNOWN_HEADER = 16_384
+/** Longer ones are read each time: to look them up would cost about as much. */
+const MAX_KNOWN_HEADER = 2_048
 
 function bytesOfPairs(tags: TagVersions | undefined): number {
   let bytes = 0
