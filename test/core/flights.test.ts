@@ -309,7 +309,11 @@ describe('what a producer, or a body, leaves behind', () => {
     const collectGarbage = runInNewContext('gc') as () => void
     const cache = new LocMemCache({ options: { maxEntries: 10 } })
     // Contexts are tracked for as long as anything is being made.
-    void cache.getOrSet('hangs', () => new Promise(() => undefined))
+    let release = (): void => undefined
+    const slow = cache.getOrSet(
+      'slow',
+      () => new Promise<number>((end) => (release = () => end(1))),
+    )
     const used: number[] = []
     await new Promise<void>((resolve) => {
       const call = (count: number): unknown =>
@@ -331,6 +335,8 @@ describe('what a producer, or a body, leaves behind', () => {
         )
       call(1)
     })
+    release()
+    await slow
     const [before = 0, after = Infinity] = used
     expect(after - before).toBeLessThan(1e6)
   })
