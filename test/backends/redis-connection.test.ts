@@ -260,6 +260,16 @@ describe.skipIf(!isThere)('the connections of RedisCache', () => {
     expect(await commands()).toEqual({ set: 1, mget: 1, pexpire: 1 })
   })
 
+  it('listen to a client once, however many caches share it', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const client = new Redis(server.url, { lazyConnect: true })
+    const shared = Array.from({ length: 12 }, () => open({ client }))
+    await Promise.all(shared.map((cache, i) => cache.set(`k${i}`, i)))
+    expect(await Promise.all(shared.map((cache, i) => cache.get(`k${i}`)))).toHaveLength(12)
+    expect(warn).not.toHaveBeenCalled()
+    client.disconnect()
+  })
+
   it('take one round trip for getMany, setMany and deleteMany of a thousand', async () => {
     const cache = open({ location: server.url, keyPrefix: 'p' })
     await cache.get('k')

@@ -343,10 +343,15 @@ function isConnecting({ status }: IoClient): boolean {
   return status === 'wait' || status === 'connecting' || status === 'connect'
 }
 
+/** The attempts to connect that somebody waits for: however many share a client, it is listened to once. */
+const attempts = new WeakMap<IoClient, Promise<boolean>>()
+
 /** Waits for an attempt to connect, and says whether it succeeded. */
 function isReadySoon(client: IoClient): Promise<boolean> {
   if (isReady(client)) return Promise.resolve(true)
-  return new Promise((resolve) => {
+  const running = attempts.get(client)
+  if (running !== undefined) return running
+  const attempt = new Promise<boolean>((resolve) => {
     const settle = (isReady: boolean) => {
       client.off('ready', succeeded)
       client.off('close', failed)
@@ -361,4 +366,7 @@ function isReadySoon(client: IoClient): Promise<boolean> {
     // Says by its events what became of it.
     if (client.status === 'wait') client.connect().catch(() => undefined)
   })
+  attempts.set(client, attempt)
+  void attempt.then(() => attempts.delete(client))
+  return attempt
 }
