@@ -36,7 +36,9 @@ export interface ValueSerializer {
    * Turns a value into text or bytes. Whole numbers are never passed to it: they are stored as decimals.
    */
   readonly serialize: (value: unknown) => string | Uint8Array
-  /** Turns the bytes back into a value. If it throws, the entry is a miss, which is reported. */
+  /**
+   * Turns the bytes back into a value, which may keep them. If it throws, the entry is a miss, which is reported.
+   */
   readonly deserialize: (bytes: Uint8Array) => unknown
 }
 
@@ -281,7 +283,8 @@ function userFormat(serializer: ValueSerializer): Format {
     read: (whole, from, wasWrapped) => {
       const bytes = whole.subarray(from)
       const count = wasWrapped ? undefined : readInteger(bytes)
-      const value = count ?? serializer.deserialize(bytes)
+      // A copy: what it gives may lie in these bytes, and others are given the same ones.
+      const value = count ?? serializer.deserialize(Buffer.from(bytes))
       if (value === undefined) throw new Error('payload: the serializer read undefined')
       return value
     },

@@ -270,6 +270,44 @@ describe.skipIf(!isThere)('the connections of RedisCache', () => {
     client.disconnect()
   })
 
+  it('ask once for what several callers ask alike at the same time', async () => {
+    const cache = open({ location: server.url, keyPrefix: 'p' })
+    await cache.setMany({ a: 'one', b: 'two', c: { three: 3 } })
+    const keysRead = async () => {
+      const stats = await control.info('stats')
+      const [hits = 0, misses = 0] = ['hits', 'misses'].map((what) =>
+        Number(new RegExp(`^keyspace_${what}:(\\d+)`, 'm').exec(stats)?.[1]),
+      )
+      return hits + misses
+    }
+    const before = await keysRead()
+    const [gets, many, pair, swapped] = await Promise.all([
+      Promise.all(Array.from({ length: 20 }, () => cache.get('c'))),
+      Promise.all(Array.from({ length: 20 }, () => cache.getMany(['a', 'b', 'gone']))),
+      cache.getMany(['a', 'b']),
+      cache.getMany(['b', 'a', 'gone']),
+    ])
+    expect(await keysRead()).toBe(before + 1 + 3 + 2 + 3)
+    for (const value of gets) expect(value).toEqual({ three: 3 })
+    expect(new Set(gets).size).toBe(20)
+    const both = { a: 'one', b: 'two' }
+    for (const found of [...many, pair, swapped]) expect(Object.fromEntries(found)).toEqual(both)
+  })
+
+  it('give each caller bytes of its own, whatever a serializer makes of them', async () => {
+    const serializer = {
+      serialize: (value: unknown) => value as Buffer,
+      deserialize: (bytes: Uint8Array) => bytes,
+    }
+    for (const settings of [{}, { serializer }]) {
+      const cache = open({ location: server.url, keyPrefix: 'bytes', ...settings })
+      await cache.set('k', Buffer.from('mine'))
+      const [one, other] = await Promise.all([cache.get<Buffer>('k'), cache.get<Buffer>('k')])
+      one?.fill('x')
+      expect(String(other)).toBe('mine')
+    }
+  })
+
   it('take one round trip for getMany, setMany and deleteMany of a thousand', async () => {
     const cache = open({ location: server.url, keyPrefix: 'p' })
     await cache.get('k')

@@ -20,6 +20,35 @@ interface Read {
   sinceMs: number
 }
 
+/** What goes as one MGET. What several ask alike, such as requests for one page, is asked once. */
+class ReadBatch {
+  readonly keys: string[] = []
+  readonly reads: Read[] = []
+  /** Where among the keys those of each read begin. */
+  readonly starts: number[] = []
+  /** The reads by their first key. */
+  readonly #asked = new Map<string | undefined, number>()
+
+  /** Adds a read, if there is room for it. */
+  takes(read: Read): boolean {
+    const [first] = read.keys
+    const same = this.#asked.get(first)
+    const isSame = same !== undefined && isSameList(read.keys, (this.reads[same] as Read).keys)
+    if (!isSame) {
+      if (this.reads.length > 0 && this.keys.length + read.keys.length > MAX_KEYS) return false
+      this.#asked.set(first, this.reads.length)
+    }
+    this.starts.push(isSame ? (this.starts[same] as number) : this.keys.length)
+    this.reads.push(read)
+    if (!isSame) for (const key of read.keys) this.keys.push(key)
+    return true
+  }
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((key, i) => key === b[i]))
+}
+
 type Arguments = readonly (Argument | readonly Argument[])[]
 
 /** A command that is not sent yet, or was. */
@@ -188,33 +217,26 @@ export class Link {
 
   #readTogether(client: IoClient, reads: readonly Read[]): void {
     for (let first = 0; first < reads.length;) {
-      const keys: string[] = []
-      const batch: Read[] = []
-      for (let read = reads[first]; read !== undefined; read = reads[++first]) {
-        if (batch.length > 0 && keys.length + read.keys.length > MAX_KEYS) break
-        for (const key of read.keys) keys.push(key)
-        batch.push(read)
-      }
-      this.#readBatch(client, keys, batch)
+      const batch = new ReadBatch()
+      while (first < reads.length && batch.takes(reads[first] as Read)) first++
+      this.#readBatch(client, batch)
     }
   }
 
-  #readBatch(client: IoClient, keys: readonly string[], batch: readonly Read[]): void {
+  #readBatch(client: IoClient, { keys, reads, starts }: ReadBatch): void {
     client.mgetBuffer(keys).then(
       (reply) => {
         if (!this.#isStill(client)) {
-          this.#readAgain(batch)
+          this.#readAgain(reads)
           return
         }
-        let start = 0
-        for (const read of batch) {
-          read.resolve(reply as readonly (Buffer | null)[], start)
-          start += read.keys.length
-        }
+        reads.forEach((read, i) => {
+          read.resolve(reply as readonly (Buffer | null)[], starts[i] as number)
+        })
       },
       (error: unknown) => {
         const failure = this.#failed(error)
-        for (const { reject } of batch) reject(failure)
+        for (const { reject } of reads) reject(failure)
       },
     )
   }
