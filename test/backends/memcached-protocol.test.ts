@@ -353,11 +353,12 @@ describe.each([
 
   it('are one command, whose values find their keys wherever the bytes are cut', () => {
     const keys = ['a', 'b', 'b', 'c', 'dd', 'd']
-    const answer = `${value('a', 'END')}${value('b', '1')}${value('b', '1')}${value('d', '')}END\r\n`
+    const answer = `${value('a', 'END')}${value('b', '1')}${value('d', '')}END\r\n`
     for (const chunks of [[Buffer.from(answer)], cut(Buffer.from(answer))]) {
       const protocol = make()
       const { asked, sent } = askAll(protocol, keys)
-      expect(sent).toBe('get a b b c dd d\r\n')
+      // What is asked twice is sent once.
+      expect(sent).toBe('get a b c dd d\r\n')
       expect(receive(protocol, asked, chunks)).toEqual(
         ['END', '1', '1', undefined, undefined, ''].map((text) =>
           text === undefined ? undefined : found(text),

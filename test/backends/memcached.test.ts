@@ -353,6 +353,23 @@ describe.skipIf(!isThere).each(KINDS)('counting what another adds meanwhile (%s)
 })
 
 describe.skipIf(!isThere)('values', () => {
+  it('that several callers read at the same time are sent once, and each gets a copy', async () => {
+    const cache = open()
+    await cache.setMany({ a: Buffer.from('one'), b: { two: 2 } })
+    const keysRead = async () =>
+      Number(/cmd_get (\d+)/.exec(await tell(location, 'stats\r\n'))?.[1])
+    const before = await keysRead()
+    const [ones, twos] = await Promise.all([
+      Promise.all(Array.from({ length: 20 }, () => cache.get<Buffer>('a'))),
+      Promise.all(Array.from({ length: 20 }, () => cache.getMany(['b', 'gone']))),
+    ])
+    // Beside the record of generations.
+    expect(await keysRead()).toBe(before + 1 + 3)
+    ones[0]?.fill('x')
+    expect(ones.slice(1).map(String)).toEqual(Array.from({ length: 19 }, () => 'one'))
+    for (const two of twos) expect(Object.fromEntries(two)).toEqual({ b: { two: 2 } })
+  })
+
   it('that are too large are refused by name, and the old ones are gone', async () => {
     const cache = open()
     await cache.set('k', 'old')

@@ -19,20 +19,21 @@ function isPlain(request: Request | undefined): request is GetRequest {
 
 /**
  * A read of several keys by one command. A server interrupts itself after 20 commands of a connection, so that as
- * many reads by commands of their own take several packets, and wake both sides as often.
+ * many reads by commands of their own take several packets, and wake both sides as often. What several requests ask
+ * alike is asked once.
  */
 export class MultiGet {
-  /** What was found so far, by the place of its request. */
-  readonly #items: (Item | undefined)[]
+  readonly requests: GetRequest[] = []
+  /** Each key, and its place in the line. */
+  readonly #places = new Map<string, number>()
+  readonly #keys: string[] = []
+  /** What was found so far, by the place of its key. */
+  readonly #items: (Item | undefined)[] = []
+  #length = 'get\r\n'.length
   #at = 0
 
   /** @param first - The number of the first request. */
-  private constructor(
-    readonly requests: readonly GetRequest[],
-    readonly first: number,
-  ) {
-    this.#items = new Array<Item | undefined>(requests.length)
-  }
+  private constructor(readonly first: number) {}
 
   /**
    * Of the requests that go out together, those from a place on that one command can ask for.
@@ -41,22 +42,28 @@ export class MultiGet {
    * @returns `undefined`: fewer than two.
    */
   static of(requests: readonly Request[], at: number, number: number): MultiGet | undefined {
-    const asked: GetRequest[] = []
-    let length = 'get\r\n'.length
-    for (let i = at; ; i++) {
-      const request = requests[i]
-      if (!isPlain(request)) break
-      length += 1 + request.key.length
-      if (length > MAX_LINE) break
-      asked.push(request)
+    if (!isPlain(requests[at + 1])) return undefined
+    const several = new MultiGet(number)
+    let i = at
+    while (several.#takes(requests[i])) i++
+    return i - at > 1 ? several : undefined
+  }
+
+  /** Adds a request, if there is room for it. */
+  #takes(request: Request | undefined): boolean {
+    if (!isPlain(request)) return false
+    const { key } = request
+    if (!this.#places.has(key)) {
+      if (this.#length + 1 + key.length > MAX_LINE) return false
+      this.#length += 1 + key.length
+      this.#places.set(key, this.#keys.push(key) - 1)
     }
-    return asked.length > 1 ? new MultiGet(asked, number) : undefined
+    this.requests.push(request)
+    return true
   }
 
   get line(): string {
-    let line = 'get'
-    for (const { key } of this.requests) line += ` ${key}`
-    return `${line}\r\n`
+    return `get ${this.#keys.join(' ')}\r\n`
   }
 
   /**
@@ -69,20 +76,20 @@ export class MultiGet {
     const { body } = frame
     if (body === undefined) {
       if (frame.line !== 'END') throw unexpected(frame.line)
-      return this.#items
+      return this.requests.map(({ key }) => this.#items[this.#places.get(key) as number])
     }
-    while (!this.#isOf(frame, this.requests[this.#at])) this.#at++
-    const flagsAt = frame.start + VALUE.length + (this.requests[this.#at] as GetRequest).key.length
+    while (!this.#isOf(frame, this.#keys[this.#at])) this.#at++
+    const flagsAt = frame.start + VALUE.length + (this.#keys[this.#at] as string).length
     const flags = readDigits(frame, flagsAt + 1)
     if (Number.isNaN(flags)) throw unexpected(frame.line)
     this.#items[this.#at++] = { value: body, flags, cas: undefined, secondsLeft: undefined }
     return undefined
   }
 
-  #isOf(frame: TextFrame, request: GetRequest | undefined): boolean {
-    if (request === undefined) throw unexpected(frame.line)
+  #isOf(frame: TextFrame, key: string | undefined): boolean {
+    if (key === undefined) throw unexpected(frame.line)
     const start = frame.start + VALUE.length
-    const end = start + request.key.length
-    return frame.bytes[end] === SPACE && frame.bytes.toString('latin1', start, end) === request.key
+    const end = start + key.length
+    return frame.bytes[end] === SPACE && frame.bytes.toString('latin1', start, end) === key
   }
 }
