@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { BinaryProtocol } from '../../src/backends/memcached/binary.js'
 import { MemcachedReplyError } from '../../src/backends/memcached/faults.js'
 import type { Protocol } from '../../src/backends/memcached/protocol.js'
-import type { Request } from '../../src/backends/memcached/request.js'
+import { VALUE, type Request } from '../../src/backends/memcached/request.js'
 import { ClassicDialect, MetaDialect, TextProtocol } from '../../src/backends/memcached/text.js'
 import { fc } from '../support/random.js'
 
@@ -22,8 +22,8 @@ function ask(kind: Kind, key = 'k'): Asked {
   const value = Buffer.from('v')
   const stored = { mode: 'set', value, flags: 1, exptime: 0, cas: '0' } as const
   const requests: Readonly<Record<Kind, Request>> = {
-    get: { type: 'get', key, ...wish, done },
-    look: { type: 'get', key, ...wish, withValue: false, done },
+    get: { type: 'get', key, wish, done },
+    look: { type: 'get', key, wish: { ...wish, withValue: false }, done },
     set: { type: 'store', key, ...stored, done },
     remove: { type: 'remove', key, done },
     count: { type: 'count', key, delta: 1n, done },
@@ -329,7 +329,6 @@ describe.each([
   ['meta commands', meta],
   ['the classic commands', classic],
 ] as const)('reads of several keys among %s', (_, make) => {
-  const plain = { withValue: true, withCas: false, withSecondsLeft: false }
   const value = (key: string, text: string) => `VALUE ${key} 7 ${text.length}\r\n${text}\r\n`
   const found = (text: string) => item(Buffer.from(text), 7)
 
@@ -341,7 +340,7 @@ describe.each([
       const done = (error: Error | undefined, reply: unknown) => {
         settled.push(error === undefined ? reply : error.message)
       }
-      return { request: { type: 'get', key, ...plain, done }, settled }
+      return { request: { type: 'get', key, wish: VALUE, done }, settled }
     })
     const out = { text: (text: string) => void (sent += text) }
     protocol.encode(

@@ -4,17 +4,17 @@ import { addIntegers } from '../../serializer.js'
 import type { Deadline } from '../../timeout.js'
 import type { Connection } from './connection.js'
 import { fromCounter, fromUnsigned, toUnsigned } from './counter.js'
+import type { FoundItem, Items } from './items.js'
+import { ask, clearNamespaces, MAX_CONFLICTS, tooManyConflicts } from './records.js'
 import {
   FLAGS,
   SECONDS_LEFT,
   TOKEN,
   VALUE,
   VALUE_AND_TOKEN,
-  type FoundItem,
-  type Items,
-} from './items.js'
-import { ask, clearNamespaces, MAX_CONFLICTS, tooManyConflicts } from './records.js'
-import type { Item, Payload } from './request.js'
+  type Item,
+  type Payload,
+} from './request.js'
 import type { Servers, Spot } from './servers.js'
 import { foreignExptime, isCounter, isForeign, readStampedDeadline } from './stamp.js'
 import { wireKey } from './wire.js'
@@ -45,8 +45,8 @@ export class MemcachedEntries {
   ): void {
     try {
       const spot = this.#servers.find(storedKey)
-      this.#items.get(spot, wireKey(storedKey), VALUE, (error, found) => {
-        done(error, found?.isLive === true ? payloadOf(found.item) : undefined)
+      this.#items.get(spot, wireKey(storedKey), VALUE, (error, item, isLive) => {
+        done(error, item !== undefined && isLive ? payloadOf(item) : undefined)
       })
     } catch (error) {
       done(error as Error, undefined)
@@ -207,9 +207,9 @@ export class MemcachedEntries {
   /** Reads the flags of an entry on the connection on which a command is going to follow. */
   #note(spot: Spot, key: string, connection: Connection): Noted {
     const noted: Noted = { found: undefined, failure: undefined }
-    const done = (failure: Error | undefined, found: FoundItem | undefined) => {
+    const done = (failure: Error | undefined, item: Item | undefined, isLive: boolean) => {
       noted.failure = failure
-      noted.found = found
+      noted.found = item && { item, isLive }
     }
     this.#items.get(spot, key, FLAGS, done, connection)
     return noted

@@ -1,6 +1,7 @@
 import { BinaryProtocol } from './binary.js'
 import type { ConnectionSettings } from './connection.js'
 import { GENERATIONS_KEY } from './generations.js'
+import { VALUE } from './request.js'
 import { ClassicDialect, MetaDialect, TextProtocol } from './text.js'
 
 /** Which commands are spoken. */
@@ -42,9 +43,7 @@ export function handshakeFor(
         connection.sendFirst({
           type: 'get',
           key: GENERATIONS_KEY,
-          withValue: true,
-          withCas: false,
-          withSecondsLeft: false,
+          wish: VALUE,
           done: (error) => {
             if (error === undefined) ready()
             else connection.destroy(error)

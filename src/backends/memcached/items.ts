@@ -10,24 +10,19 @@ import {
   type Generations,
 } from './generations.js'
 import { changeRecord, checkToken, settled } from './records.js'
-import { AS_EXPECTED, type Item, type Payload, type StoreMode, type StoreReply } from './request.js'
+import {
+  AS_EXPECTED,
+  VALUE,
+  type Item,
+  type Payload,
+  type StoreMode,
+  type StoreReply,
+  type Wish,
+} from './request.js'
 import type { Seen } from './seen.js'
 import type { Server } from './server.js'
 import type { Spot } from './servers.js'
 import { isForeign, isOfGeneration, isPast, makeStamp } from './stamp.js'
-
-/** What to read of an entry. */
-interface Wish {
-  readonly withValue: boolean
-  readonly withCas: boolean
-  readonly withSecondsLeft: boolean
-}
-
-export const VALUE: Wish = { withValue: true, withCas: false, withSecondsLeft: false }
-export const FLAGS: Wish = { withValue: false, withCas: false, withSecondsLeft: false }
-export const TOKEN: Wish = { withValue: false, withCas: true, withSecondsLeft: false }
-export const VALUE_AND_TOKEN: Wish = { withValue: true, withCas: true, withSecondsLeft: false }
-export const SECONDS_LEFT: Wish = { withValue: false, withCas: false, withSecondsLeft: true }
 
 /** What is written of an entry. */
 type Written = Pick<WriteEntry<Payload>, 'payload' | 'expiresAtMs'>
@@ -51,26 +46,25 @@ export class Items {
   /**
    * Reads an item, and the generations along with it.
    *
+   * @param done - Gets also whether the item counts.
    * @param connection - On which other commands about the same item go.
    */
   get(
     spot: Spot,
     key: string,
     wish: Wish,
-    done: (error: Error | undefined, found: FoundItem | undefined) => void,
+    done: (error: Error | undefined, item: Item | undefined, isLive: boolean) => void,
     connection = spot.server.acquire(),
   ): void {
     const seen = this.#see(spot.server, connection)
     connection.send({
       type: 'get',
       key,
-      withValue: wish.withValue,
-      withCas: wish.withCas,
-      withSecondsLeft: wish.withSecondsLeft,
+      wish,
       done: (error, item) => {
         const failure = error ?? seen.error
-        if (failure !== undefined) done(failure, undefined)
-        else done(undefined, item && { item, isLive: this.#isLive(item, seen, spot) })
+        if (failure !== undefined || item === undefined) done(failure, undefined, false)
+        else done(undefined, item, this.#isLive(item, seen, spot))
       },
     })
   }
@@ -83,7 +77,11 @@ export class Items {
     connection?: Connection,
   ): Promise<FoundItem | undefined> {
     return new Promise((resolve, reject) => {
-      this.get(spot, key, wish, settled(resolve, reject), connection)
+      const done = (error: Error | undefined, item: Item | undefined, isLive: boolean) => {
+        if (error === undefined) resolve(item && { item, isLive })
+        else reject(error)
+      }
+      this.get(spot, key, wish, done, connection)
     })
   }
 
@@ -104,9 +102,7 @@ export class Items {
     connection.send({
       type: 'get',
       key: GENERATIONS_KEY,
-      withValue: true,
-      withCas: false,
-      withSecondsLeft: false,
+      wish: VALUE,
       expected: known?.bytes,
       // Its number tells whether what was sent with it is answered in step.
       isAlone: true,

@@ -1,4 +1,4 @@
-import type { GetRequest, Item, Request } from './request.js'
+import { VALUE, type GetRequest, type Item, type Request } from './request.js'
 import { readDigits, unexpected, type TextFrame } from './text-frames.js'
 
 /**
@@ -7,14 +7,13 @@ import { readDigits, unexpected, type TextFrame } from './text-frames.js'
  */
 const MAX_LINE = 1_900
 
-const VALUE = 'VALUE '
+const BEFORE_KEY = 'VALUE '.length
 const SPACE = 0x20
 
 /** Whether a request asks for nothing that a read of several keys does not tell. */
 function isPlain(request: Request | undefined): request is GetRequest {
   if (request?.type !== 'get') return false
-  const { withValue, withCas, withSecondsLeft, isAlone } = request
-  return withValue && !withCas && !withSecondsLeft && isAlone !== true
+  return request.wish === VALUE && request.isAlone !== true
 }
 
 /**
@@ -79,7 +78,7 @@ export class MultiGet {
       return this.requests.map(({ key }) => this.#items[this.#places.get(key) as number])
     }
     while (!this.#isOf(frame, this.#keys[this.#at])) this.#at++
-    const flagsAt = frame.start + VALUE.length + (this.#keys[this.#at] as string).length
+    const flagsAt = frame.start + BEFORE_KEY + (this.#keys[this.#at] as string).length
     const flags = readDigits(frame, flagsAt + 1)
     if (Number.isNaN(flags)) throw unexpected(frame.line)
     this.#items[this.#at++] = { value: body, flags, cas: undefined, secondsLeft: undefined }
@@ -88,8 +87,13 @@ export class MultiGet {
 
   #isOf(frame: TextFrame, key: string | undefined): boolean {
     if (key === undefined) throw unexpected(frame.line)
-    const start = frame.start + VALUE.length
+    const start = frame.start + BEFORE_KEY
     const end = start + key.length
-    return frame.bytes[end] === SPACE && frame.bytes.toString('latin1', start, end) === key
+    if (frame.bytes[end] !== SPACE) return false
+    // Without a text of each.
+    for (let i = 0; i < key.length; i++) {
+      if (frame.bytes[start + i] !== key.charCodeAt(i)) return false
+    }
+    return true
   }
 }

@@ -6,7 +6,7 @@ import {
   parseGenerations,
   type Generations,
 } from './generations.js'
-import type { Item, Request, StoreReply } from './request.js'
+import { VALUE_AND_TOKEN, type Item, type Request, type StoreReply } from './request.js'
 
 /** How often what depends on an entry is tried again when another writer was faster. */
 export const MAX_CONFLICTS = 10_000
@@ -29,9 +29,7 @@ export async function changeRecord(
     const item = await ask<Item | undefined>(connection, (done) => ({
       type: 'get',
       key: GENERATIONS_KEY,
-      withValue: true,
-      withCas: true,
-      withSecondsLeft: false,
+      wish: VALUE_AND_TOKEN,
       done,
     }))
     const known = item && parseGenerations(item.value.toString('latin1'))

@@ -28,12 +28,23 @@ export type StoreReply = 'stored' | 'refused' | 'missing' | 'too_large'
 
 type Done<Reply> = (error: Error | undefined, reply: Reply) => void
 
-export interface GetRequest {
-  readonly type: 'get'
-  readonly key: string
+/** What to read of an entry, besides its flags. */
+export interface Wish {
   readonly withValue: boolean
   readonly withCas: boolean
   readonly withSecondsLeft: boolean
+}
+
+export const VALUE: Wish = { withValue: true, withCas: false, withSecondsLeft: false }
+export const FLAGS: Wish = { withValue: false, withCas: false, withSecondsLeft: false }
+export const TOKEN: Wish = { withValue: false, withCas: true, withSecondsLeft: false }
+export const VALUE_AND_TOKEN: Wish = { withValue: true, withCas: true, withSecondsLeft: false }
+export const SECONDS_LEFT: Wish = { withValue: false, withCas: false, withSecondsLeft: true }
+
+export interface GetRequest {
+  readonly type: 'get'
+  readonly key: string
+  readonly wish: Wish
   /** The value it usually has. If it does, the reply may be {@link AS_EXPECTED}. */
   readonly expected?: Buffer | undefined
   /** It is asked for by a command of its own, whose number the answer repeats where answers do. */

@@ -67,7 +67,8 @@ function endOfToken({ bytes, end }: TextFrame, start: number): number {
  * values of some keys to the readers of others.
  */
 export class MetaDialect implements Dialect {
-  get({ key, withValue, withCas, withSecondsLeft }: GetRequest, number: number): string {
+  get({ key, wish }: GetRequest, number: number): string {
+    const { withValue, withCas, withSecondsLeft } = wish
     return `mg ${key} O${number} f${withValue ? ' v' : ''}${withCas ? ' c' : ''}${withSecondsLeft ? ' t' : ''}\r\n`
   }
 
@@ -102,12 +103,12 @@ export class MetaDialect implements Dialect {
     return bytes.toString('latin1', start, start + 2)
   }
 
-  readItem({ withValue, expected }: GetRequest, frame: TextFrame): Item | undefined {
+  readItem({ wish, expected }: GetRequest, frame: TextFrame): Item | undefined {
     const { bytes, start, end } = frame
     if (!frame.hasBody) {
       const word = this.readWord(frame)
       if (word === 'EN') return undefined
-      if (withValue || word !== 'HD') throw unexpected(frame.line)
+      if (wish.withValue || word !== 'HD') throw unexpected(frame.line)
     } else if (expected !== undefined && isBody(frame, expected)) return AS_EXPECTED
     let flags = 0
     let cas: string | undefined
@@ -158,8 +159,8 @@ export class MetaDialect implements Dialect {
 export class ClassicDialect implements Dialect {
   #item: Item | undefined
 
-  get({ key, withCas }: GetRequest): string {
-    return `${withCas ? 'gets' : 'get'} ${key}\r\n`
+  get({ key, wish }: GetRequest): string {
+    return `${wish.withCas ? 'gets' : 'get'} ${key}\r\n`
   }
 
   store({ mode, key, value, flags, exptime, cas }: StoreCommand): string {
