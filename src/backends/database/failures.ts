@@ -7,6 +7,8 @@ interface DriverError {
   readonly errno?: unknown
   readonly sqlState?: unknown
   readonly severity?: unknown
+  /** Where in PostgreSQL's source it was raised. */
+  readonly routine?: unknown
   readonly message?: unknown
 }
 
@@ -14,14 +16,17 @@ const MISSING_TABLE = new Set<unknown>(['42P01', '3F000', 'ER_NO_SUCH_TABLE', 'E
 const CONFLICT = new Set<unknown>(['40P01', '40001', 'ER_LOCK_DEADLOCK'])
 const TOO_LARGE = new Set<unknown>(['SQLITE_TOOBIG', 'ER_NET_PACKET_TOO_LARGE', '54000'])
 
-/** Of a server that is alive, but is going down, not ready, or takes no more connections. */
+/**
+ * Of a MySQL or MariaDB server that is alive, but is going down, not ready, ends a connection, or takes no more. By
+ * number: `mysql2` knows no names for the errors of MariaDB alone.
+ */
 const NOT_SERVING = new Set<unknown>([
-  'ER_SERVER_SHUTDOWN',
-  'ER_CON_COUNT_ERROR',
-  'ER_NORMAL_SHUTDOWN',
-  'ER_CONNECTION_KILLED',
-  'ER_NEW_ABORTING_CONNECTION',
-  'ER_TOO_MANY_USER_CONNECTIONS',
+  1040, // ER_CON_COUNT_ERROR
+  1053, // ER_SERVER_SHUTDOWN
+  1077, // ER_NORMAL_SHUTDOWN
+  1184, // ER_NEW_ABORTING_CONNECTION
+  1203, // ER_TOO_MANY_USER_CONNECTIONS
+  1927, // ER_CONNECTION_KILLED
 ])
 
 function errorsOf(error: unknown): DriverError[] {
@@ -46,6 +51,17 @@ export function isMissingTable(error: unknown): boolean {
 /** Whether the database gave up this statement in favour of another: it can be tried again. */
 export function isConflict(error: unknown): boolean {
   return errorsOf(error).some(({ code }) => CONFLICT.has(code))
+}
+
+/**
+ * Whether a connection is of no more use although it answers: it has forgotten the statements that were prepared on
+ * it (`DISCARD ALL`), or the table was altered since.
+ */
+export function isOutdated(error: unknown): boolean {
+  return errorsOf(error).some(
+    ({ code, routine }) =>
+      code === '26000' || (code === '0A000' && routine === 'RevalidateCachedQuery'),
+  )
 }
 
 /** Whether what was to be written is larger than the database takes. */
@@ -75,11 +91,9 @@ function isPostgresAnswer({ code, severity }: DriverError): boolean {
   return !/^(?:08|53|57P|58|F0|XX)/.test(code)
 }
 
-function isMysqlAnswer({ code, sqlState }: DriverError): boolean {
-  if (typeof code !== 'string' || !code.startsWith('ER_') || typeof sqlState !== 'string') {
-    return false
-  }
-  return !sqlState.startsWith('08') && !NOT_SERVING.has(code)
+function isMysqlAnswer({ errno, sqlState }: DriverError): boolean {
+  if (typeof errno !== 'number' || typeof sqlState !== 'string') return false
+  return !sqlState.startsWith('08') && !NOT_SERVING.has(errno)
 }
 
 function isSqliteAnswer({ code, message }: DriverError): boolean {

@@ -9,10 +9,10 @@ import {
   type Parameter,
   type Statement,
 } from '../driver.js'
-import { isAnswer, isConflict } from '../failures.js'
+import { isAnswer, isConflict, isOutdated } from '../failures.js'
 import { failureOf } from './failure.js'
 import { HangingConnections } from './hanging.js'
-import { Lender } from './lease.js'
+import { Lender, type Release } from './lease.js'
 import { quietly, type Listening } from './listening.js'
 
 export type Done = (error: unknown, result: unknown) => void
@@ -30,11 +30,7 @@ type Ask<Connection> = (
 export interface Lending<Connection> {
   /** @returns Whether it may open one for that. */
   borrow(
-    lent: (
-      error: unknown,
-      connection: Connection | undefined,
-      release: (isBroken: boolean) => void,
-    ) => void,
+    lent: (error: unknown, connection: Connection | undefined, release: Release) => void,
   ): boolean
   /** The connections that it is opening. */
   openings(): Iterable<object>
@@ -91,14 +87,15 @@ export class PoolDriver<Connection> extends ClientDriver<object> implements Driv
     return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
       const mayOpen = this.lending.borrow((error, connection, release) => {
         if (connection === undefined) {
-          lease.end(true)
+          lease.end('broken')
           reject(asError(error))
           return
         }
         if (!lease.take(release)) return
         const ask = (done: Done) => this.ask(connection, statement, parameters, undefined, done)
         insist(ask, MOST_CONFLICTS, (failure, result) => {
-          lease.end(Boolean(failure) && !isAnswer(failure))
+          const isBroken = Boolean(failure) && (!isAnswer(failure) || isOutdated(failure))
+          lease.end(isBroken ? 'broken' : 'kept')
           if (failure) reject(failureOf(failure, statement, this.context))
           else resolve(toAnswer(result))
         })

@@ -1,10 +1,15 @@
+/** What is to become of a connection: it is used again, or ended, also while it still works at a statement. */
+export type Fate = 'kept' | 'broken' | 'unanswered'
+
+export type Release = (fate: Fate) => void
+
 /**
  * One call's use of a connection of a pool. When no answer comes in time the connection is given up,
  * so that a server that hangs does not keep the whole pool.
  */
 export class ConnectionUse {
   #isOver = false
-  #release: ((isBroken: boolean) => void) | undefined
+  #release: Release | undefined
 
   /**
    * @param dueMs - By `performance.now()`.
@@ -24,10 +29,10 @@ export class ConnectionUse {
    * @returns `false` where the call was given up while it waited for a connection: then nothing may
    *   be asked any more, since the caller was told that it failed.
    */
-  take(release: (isBroken: boolean) => void): boolean {
+  take(release: Release): boolean {
     if (!this.#isOver && performance.now() >= this.dueMs) this.giveUp()
     if (this.#isOver) {
-      release(false)
+      release('kept')
       return false
     }
     this.#release = release
@@ -35,15 +40,15 @@ export class ConnectionUse {
   }
 
   /** Gives the connection back, or away if it is of no more use. The second time nothing happens. */
-  end(isBroken: boolean): void {
+  end(fate: Fate): void {
     this.#isOver = true
     const release = this.#release
     this.#release = undefined
-    release?.(isBroken)
+    release?.(fate)
   }
 
   giveUp(): void {
-    this.end(true)
+    this.end('unanswered')
     this.late()
   }
 }

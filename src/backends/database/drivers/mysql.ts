@@ -49,9 +49,9 @@ export function mysqlPoolDriver(database: MysqlPool, context: DriverContext): Dr
   const lending: Lending<PooledConnection> = {
     borrow(lent) {
       database.getConnection((error, connection) => {
-        lent(error, connection, (isBroken) => {
-          if (isBroken) connection?.destroy()
-          else connection?.release()
+        lent(error, connection, (fate) => {
+          if (fate === 'kept') connection?.release()
+          else connection?.destroy()
         })
       })
       return true

@@ -1,0 +1,114 @@
+import mysql from 'mysql2/promise'
+import pg from 'pg'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { newTable } from '../support/databases.js'
+import { sharedServer } from '../support/servers.js'
+
+const postgres = await sharedServer('postgres')
+const mysqlServer = await sharedServer('mysql')
+
+const ends: (() => unknown)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end()
+  vi.restoreAllMocks()
+})
+beforeEach(() => {
+  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+})
+
+const sleep = (ms: number) => new Promise((passed) => setTimeout(passed, ms))
+
+async function open(database: object, timeLimitMs: number) {
+  const location = newTable()
+  const cache = new DatabaseCache({ location, database, options: { timeLimitMs } })
+  ends.unshift(() => cache.close())
+  await createCacheTable(cache)
+  return { cache, location }
+}
+
+describe.skipIf(postgres === undefined)('PostgreSQL', () => {
+  const connectionString = postgres?.url ?? ''
+
+  async function openPool(max: number, timeLimitMs: number) {
+    const name = newTable()
+    const pool = new pg.Pool({ connectionString, application_name: name, max })
+    const admin = new pg.Pool({ connectionString })
+    ends.push(
+      () => pool.end(),
+      () => admin.end(),
+    )
+    /** Connections that the server has, those included whose client has gone. */
+    const connections = async () => {
+      const sql = 'SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = $1'
+      const { rows } = await admin.query<{ count: number }>(sql, [name])
+      return rows[0]?.count ?? NaN
+    }
+    return { pool, admin, connections, ...(await open(pool, timeLimitMs)) }
+  }
+
+  it.each([
+    ['table', (location: string) => `LOCK TABLE ${location} IN ACCESS EXCLUSIVE MODE`],
+    ['row', (location: string) => `SELECT 1 FROM ${location} FOR UPDATE`],
+  ])('a %s that is locked takes no more connections than the pool has', async (_what, lock) => {
+    const max = 4
+    const { admin, cache, connections, location } = await openPool(max, 200)
+    await cache.set('k', 'before')
+    const locking = await admin.connect()
+    ends.unshift(() => locking.release(true))
+    await locking.query('BEGIN')
+    await locking.query(lock(location))
+    const most: number[] = []
+    for (let i = 0; i < 60; i++) {
+      void cache.set('k', 'late').catch(() => undefined)
+      await sleep(50)
+      if (i % 10 === 9) most.push(await connections())
+    }
+    // Some may be on their way out.
+    expect(Math.max(...most)).toBeLessThanOrEqual(2 * max + 1)
+    await sleep(1000)
+    await locking.query('ROLLBACK')
+    // What was given up is not done afterwards either.
+    await vi.waitFor(async () => expect(await cache.get('k')).toBe('before'), 3000)
+  })
+
+  it.each([
+    ['was altered', (location: string) => `ALTER TABLE ${location} ALTER cache_key TYPE text`],
+    ['is known no more to a connection', () => 'DISCARD ALL'],
+  ])('a table that %s fails a call, and not those after it', async (_what, change) => {
+    const { cache, pool, location } = await openPool(1, 5000)
+    await cache.set('k', 1)
+    expect(await cache.delete('other')).toBe(false)
+    await pool.query(change(location))
+    const told = await Promise.allSettled([cache.delete('other')])
+    expect(told).toMatchObject([{ status: 'rejected', reason: { backend: 'DatabaseCache' } }])
+    expect(await cache.delete('other')).toBe(false)
+    expect(await cache.get('k')).toBe(1)
+  })
+})
+
+describe.skipIf(mysqlServer === undefined)('MariaDB', () => {
+  it('that ends statements by a limit of its own is not down', async (context) => {
+    const uri = mysqlServer?.url ?? ''
+    const pool = mysql.createPool({ uri, connectionLimit: 1 })
+    const admin = await mysql.createConnection(uri)
+    ends.push(
+      () => pool.end(),
+      () => admin.end(),
+    )
+    const version = JSON.stringify(await admin.query('SELECT VERSION()'))
+    if (!version.includes('MariaDB')) context.skip()
+    const { cache, location } = await open(pool, 5000)
+    await cache.set('k', 'before')
+    await pool.query('SET SESSION max_statement_time = 0.05')
+    await admin.query('BEGIN')
+    await admin.query(`SELECT * FROM ${location} FOR UPDATE`)
+    for (let i = 0; i < 4; i++) {
+      await expect(cache.set('k', 'after')).rejects.toThrow('max_statement_time')
+    }
+    expect(await cache.get('k')).toBe('before')
+    await admin.query('ROLLBACK')
+    await cache.set('k', 'after')
+    expect(await cache.get('k')).toBe('after')
+  })
+})
