@@ -43,7 +43,7 @@ export interface CacheStore<Payload = Uint8Array> {
    * of each. Conditions are atomic, also against other processes that share the store.
    */
   writeEntries(entries: readonly WriteEntry<Payload>[]): MaybePromise<readonly WriteOutcome[]>
-  /** Removes entries; `true` for each that was live. */
+  /** Removes entries, also those that have expired and still lie there; `true` for each that was live. */
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]>
   /**
    * Gives a live entry a new deadline (always in the future); `false` if there is no live entry. Atomic.

@@ -34,6 +34,8 @@ export class MysqlStatements extends Statements {
   /** A row; now four times. The insert id is {@link REFUSED} if there was a live one. */
   readonly addIfAbsent: Statement
   readonly increment: Statement
+  /** The key; now. */
+  readonly remove: Statement
   /** Gives `bytes`: the most that a statement may have. */
   readonly maxPacket: Statement
 
@@ -47,6 +49,10 @@ export class MysqlStatements extends Statements {
     const expires = `expires = IF(LAST_INSERT_ID(IF(expires <= ?, ${REPLACED}, ${REFUSED})) = ${REPLACED}, VALUES(expires), expires)`
     this.addIfAbsent = this.statement(
       `INSERT INTO ${this.table} (${COLUMNS}) VALUES ${places(1, COLUMN_COUNT)} ON DUPLICATE KEY UPDATE ${columns.join(', ')}, ${expires}`,
+      FIXED,
+    )
+    this.remove = this.statement(
+      `DELETE FROM ${this.table} WHERE cache_key = ? AND expires > ?`,
       FIXED,
     )
     this.increment = this.statement(
@@ -63,13 +69,13 @@ export class MysqlStatements extends Statements {
     )
   }
 
-  /** Keys; now. */
+  /** Keys. */
   removeMany(keys: number): Statement {
-    return this.#removeMany(keys, 'expires > ?')
+    return this.#removeMany(keys, '')
   }
 
   override removeExpiring(keys: number): Statement {
-    return this.#removeMany(keys, 'expires <= ?')
+    return this.#removeMany(keys, ' AND expires <= ?')
   }
 
   /**
@@ -77,7 +83,7 @@ export class MysqlStatements extends Statements {
    */
   #removeMany(keys: number, condition: string): Statement {
     return this.statement(
-      `DELETE entry FROM ${this.table} AS entry FORCE INDEX (PRIMARY) WHERE cache_key IN (${list(keys)}) AND ${condition}`,
+      `DELETE entry FROM ${this.table} AS entry FORCE INDEX (PRIMARY) WHERE cache_key IN (${list(keys)})${condition}`,
     )
   }
 }

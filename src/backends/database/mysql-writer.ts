@@ -63,14 +63,25 @@ export class MysqlWriter extends Writer<MysqlStatements> {
     return id === 0n ? undefined : Number(id - INSERT_ID_OFFSET)
   }
 
-  /** There is no telling what a `DELETE` of several keys found, so that is asked before. */
-  removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
+  /** There is no telling what a `DELETE` found besides how many, so of several keys that is asked before. */
+  remove(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
     const nowMs = currentMs()
+    const [only] = keys
+    if (keys.length === 1 && only !== undefined) {
+      const live = this.run(this.statements.remove, [only, nowMs], dueMs)
+      return chain(live, ({ count }) => {
+        if (count > 0) return new Set([only])
+        return chain(
+          this.run(this.statements.removeExpiring(1), [only, nowMs], dueMs),
+          () => new Set<string>(),
+        )
+      })
+    }
     const removed = inTurn(keyChunksOf([...keys].sort()), (some) =>
       chain(
         this.run(this.statements.readDeadlines(some.length), [...some, nowMs], dueMs),
         ({ rows }) =>
-          chain(this.run(this.statements.removeMany(some.length), [...some, nowMs], dueMs), () =>
+          chain(this.run(this.statements.removeMany(some.length), some, dueMs), () =>
             rows.map((row) => keyOf(row['cache_key'])),
           ),
       ),

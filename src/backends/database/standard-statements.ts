@@ -35,6 +35,8 @@ const OWN_PARTS: Readonly<
 export class StandardStatements extends Statements {
   /** Gives `number`. */
   readonly increment: Statement
+  /** The key. Gives `cache_key` and `expires`. */
+  readonly remove: Statement
 
   constructor(
     override readonly dialect: 'postgresql' | 'sqlite',
@@ -43,6 +45,10 @@ export class StandardStatements extends Statements {
     super(dialect, name, { ...PARTS, ...OWN_PARTS[dialect] })
     this.increment = this.statement(
       `UPDATE ${this.table} SET number = number + ? WHERE cache_key = ? AND expires > ? AND number BETWEEN ? AND ? RETURNING number`,
+      ROWS,
+    )
+    this.remove = this.statement(
+      `DELETE FROM ${this.table} WHERE cache_key = ? RETURNING cache_key, expires`,
       ROWS,
     )
   }
@@ -71,10 +77,11 @@ export class StandardStatements extends Statements {
     )
   }
 
-  /** Keys; now. Gives `cache_key` of what was live. */
+  /** Keys. Gives `cache_key` and `expires`. */
   removeMany(keys: number): Statement {
+    if (keys === 1) return this.remove
     return this.statement(
-      `DELETE FROM ${this.table} WHERE ${this.#inOrder(`cache_key IN (${list(keys)})`)} AND expires > ? RETURNING cache_key`,
+      `DELETE FROM ${this.table} WHERE ${this.#inOrder(`cache_key IN (${list(keys)})`)} RETURNING cache_key, expires`,
       { givesRows: true },
     )
   }

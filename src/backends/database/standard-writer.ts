@@ -3,7 +3,8 @@ import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf, type Run } from './removal.js'
 import type { Answer, Parameter } from './driver.js'
 import { inTurn, split } from './in-turn.js'
-import { byKey, hasCondition, toParameters, type WriteRow } from './row.js'
+import { isExpired } from '../../timeout.js'
+import { byKey, fromExpires, hasCondition, toParameters, type WriteRow } from './row.js'
 import type { StandardStatements } from './standard-statements.js'
 import { COLUMN_COUNT } from './statements.js'
 import { Writer, type Written } from './writer.js'
@@ -75,30 +76,31 @@ export class StandardWriter extends Writer<StandardStatements> {
     return isTold ? rows.filter(isInserted).length : count
   }
 
-  numberOf({ rows, count }: Answer): number | undefined {
-    const number = rows[0]?.['number']
-    if (number === undefined && count > 0) {
-      throw new Error(
-        'the query function gave a count for a statement with RETURNING; give its rows',
-      )
-    }
+  numberOf(answer: Answer): number | undefined {
+    const number = rowsOf(answer)[0]?.['number']
     return number === undefined ? undefined : Number(number)
   }
 
-  removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
-    const removed = inTurn(split([...keys].sort(), this.#most), (some) =>
-      this.run(this.statements.removeMany(some.length), [...some, currentMs()], dueMs),
-    )
-    return chain(
-      removed,
-      (answers) =>
-        new Set(answers.flatMap(({ rows }) => rows.map((row) => keyOf(row['cache_key'])))),
-    )
+  remove(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>> {
+    const removed = inTurn(split([...keys].sort(), this.#most), (some) => {
+      const nowMs = currentMs()
+      return chain(this.run(this.statements.removeMany(some.length), some, dueMs), (answer) =>
+        rowsOf(answer)
+          .filter((row) => !isExpired(fromExpires(row['expires']), nowMs))
+          .map((row) => keyOf(row['cache_key'])),
+      )
+    })
+    return chain(removed, (all) => new Set(all.flat()))
   }
 
   found({ count }: Answer): boolean {
     return count > 0
   }
+}
+
+function rowsOf({ rows, count }: Answer): Answer['rows'] {
+  if (rows.length > 0 || count === 0) return rows
+  throw new Error('the query function gave a count for a statement with RETURNING; give its rows')
 }
 
 /** Such a row must not be inserted where there is none. */

@@ -66,8 +66,6 @@ export abstract class Statements {
   readonly read: Statement
   /** The deadline; the key; now. */
   readonly touch: Statement
-  /** The key; now. */
-  readonly remove: Statement
   /** Delta; the key; now; the least and the most number that may be counted on. */
   abstract readonly increment: Statement
   readonly #reads = new Map<number, Statement>()
@@ -88,10 +86,6 @@ export abstract class Statements {
     )
     this.touch = this.statement(
       `UPDATE ${this.table} SET expires = ${parts.touched} WHERE cache_key = ? AND expires > ? ${returning}`,
-      changes,
-    )
-    this.remove = this.statement(
-      `DELETE FROM ${this.table} WHERE cache_key = ? AND expires > ? ${returning}`,
       changes,
     )
   }

@@ -226,16 +226,8 @@ export class Table {
 
   /** @returns `true` for each that was live. */
   remove(keys: readonly string[]): MaybePromise<readonly boolean[]> {
-    const [first] = keys
-    if (first === undefined) return []
-    const { statements } = this.#writer
-    if (keys.length === 1) {
-      return chain(this.#write(statements.remove, [toColumn(first), currentMs()]), ({ count }) => [
-        count > 0,
-      ])
-    }
     const columns = keys.map(toColumn)
-    return chain(this.#writer.removeMany([...new Set(columns)], this.#dueMs), (removed) => {
+    return chain(this.#writer.remove([...new Set(columns)], this.#dueMs), (removed) => {
       const left = new Set(removed)
       return columns.map((column) => left.delete(column))
     })

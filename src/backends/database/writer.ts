@@ -48,8 +48,14 @@ export abstract class Writer<Own extends Statements = Statements> {
   /** The number that an entry was counted to; `undefined` if none could be counted on. */
   abstract numberOf(answer: Answer): number | undefined
 
-  /** @returns Which keys were live. */
-  abstract removeMany(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>>
+  /**
+   * Removes what is live, and what has expired: by the clock of another process, or by this one's when it is set back,
+   * it may be live.
+   *
+   * @param keys - Of which none comes twice.
+   * @returns Which keys were live.
+   */
+  abstract remove(keys: readonly string[], dueMs: number): MaybePromise<ReadonlySet<string>>
 
   /** Whether a statement about one row found it. */
   abstract found(answer: Answer): boolean
