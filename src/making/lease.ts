@@ -124,7 +124,8 @@ export async function leaseOrFind<T>(
   { wait, lease: seconds }: Exclude<Lock, false>,
   find: () => Promise<T | undefined>,
 ): Promise<LeaseOrFound<T>> {
-  const endMs = currentMs() + wait * 1000
+  // How long somebody waits has nothing to do with the time of day, which may be set back meanwhile.
+  const endMs = performance.now() + wait * 1000
   let pauseMs = FIRST_PAUSE_MS
   for (;;) {
     let lease: Lease | undefined
@@ -146,7 +147,7 @@ export async function leaseOrFind<T>(
       return { found }
     }
     if (lease !== undefined) return { lease }
-    const leftMs = endMs - currentMs()
+    const leftMs = endMs - performance.now()
     if (leftMs <= 0) return {}
     // Random, so that those who wait do not all come at once.
     await pause(Math.min(leftMs, pauseMs * (0.5 + Math.random())))
