@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   createCacheTable,
@@ -179,6 +180,25 @@ describe('SQLite', () => statementsOf('sqlite', openBetterSqlite3))
 
 describe.skipIf(postgres === undefined)('PostgreSQL', () => {
   statementsOf('postgresql', () => openPostgres(postgres?.url ?? ''))
+
+  it('a value that pg could not read back is told, and the old one is gone', async () => {
+    const { database, end } = openPostgres(postgres?.url ?? '')
+    // Longer than it takes to send it.
+    const options = { timeLimitMs: 60_000 }
+    const cache = new DatabaseCache({ location: newTable(), database, options })
+    await createCacheTable(cache)
+    const huge = Buffer.alloc(constants.MAX_STRING_LENGTH / 2)
+    for (const tags of [[], ['t']]) {
+      await cache.setMany({ a: 'old', k: 'old' })
+      await expect(cache.set('k', huge, { tags })).rejects.toMatchObject({
+        code: 'FRAGCACHE_VALUE_TOO_LARGE',
+      })
+      expect(await cache.getMany(['a', 'k'])).toEqual(new Map([['a', 'old']]))
+    }
+    expect(await cache.setMany({ a: 1, k: huge })).toEqual(['k'])
+    expect(await cache.getMany(['a', 'k'])).toEqual(new Map([['a', 1]]))
+    await end()
+  })
 })
 
 describe.skipIf(mysql === undefined)('MySQL or MariaDB', () => {

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import { currentMs } from '../../current-time.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf, type Run } from './removal.js'
@@ -12,23 +13,31 @@ import { Writer, type Written } from './writer.js'
 /** Parameters that a statement may have, less some for conditions. */
 const MOST_PARAMETERS = { sqlite: 32_000, postgresql: 65_000 }
 
+/**
+ * Bytes of a value. PostgreSQL gives them as text, two digits a byte behind `\\x`, and `pg` ends the process over one that
+ * no string of JavaScript holds.
+ */
+const MOST_BYTES = { sqlite: Infinity, postgresql: (constants.MAX_STRING_LENGTH - 2) / 2 }
+
 /** Writes to PostgreSQL and SQLite. */
 export class StandardWriter extends Writer<StandardStatements> {
   readonly #most: number
+  readonly #mostBytes: number
 
   constructor(statements: StandardStatements, run: Run, owner: string) {
     super(statements, run, owner)
     this.#most = MOST_PARAMETERS[statements.dialect]
+    this.#mostBytes = MOST_BYTES[statements.dialect]
   }
 
   write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
-    if (rows.length === 1 && !rows.some(hasCondition)) return this.#insert(rows, dueMs)
-    const inserts = rows.filter((row) => !isUpdate(row)).sort(byKey)
+    const fitting = rows.filter(({ value }) => (value?.length ?? 0) <= this.#mostBytes)
+    const inserts = fitting.filter((row) => !isUpdate(row)).sort(byKey)
     // A row with conditions has up to four parameters more.
     const batches = split(inserts, Math.floor(this.#most / (COLUMN_COUNT + 4)))
     return this.writeParts(
       rows,
-      { batches, singles: rows.filter(isUpdate) },
+      { batches, singles: fitting.filter(isUpdate) },
       (batch) => this.#insert(batch, dueMs),
       (row) => this.replace(row, dueMs),
     )
