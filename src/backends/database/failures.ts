@@ -16,6 +16,15 @@ const MISSING_TABLE = new Set<unknown>(['42P01', '3F000', 'ER_NO_SUCH_TABLE', 'E
 const CONFLICT = new Set<unknown>(['40P01', '40001', 'ER_LOCK_DEADLOCK'])
 const TOO_LARGE = new Set<unknown>(['SQLITE_TOOBIG', 'ER_NET_PACKET_TOO_LARGE', '54000'])
 
+/** By code, or by the number of MySQL and MariaDB. */
+const OUT_OF_TIME = new Set<unknown>([
+  '55P03', // lock_not_available
+  '57014', // query_canceled
+  1205, // ER_LOCK_WAIT_TIMEOUT
+  1969, // ER_STATEMENT_TIMEOUT
+  3024, // ER_QUERY_TIMEOUT
+])
+
 /**
  * Of a MySQL or MariaDB server that is alive, but is going down, not ready, ends a connection, or takes no more. By
  * number: `mysql2` knows no names for the errors of MariaDB alone.
@@ -51,6 +60,14 @@ export function isMissingTable(error: unknown): boolean {
 /** Whether the database gave up this statement in favour of another: it can be tried again. */
 export function isConflict(error: unknown): boolean {
   return errorsOf(error).some(({ code }) => CONFLICT.has(code))
+}
+
+/**
+ * Whether the database ended a statement because it took too long. For who waits that is no answer: each call would
+ * wait for as long again.
+ */
+export function isOutOfTime(error: unknown): boolean {
+  return errorsOf(error).some(({ code, errno }) => OUT_OF_TIME.has(code) || OUT_OF_TIME.has(errno))
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Limits } from '../limits.js'
 import type { Route } from './connect.js'
 import type { NeededTable } from './create-table.js'
 import type { Driver } from './driver.js'
-import { isAnswer, isMissingTable } from './failures.js'
+import { isAnswer, isMissingTable, isOutOfTime } from './failures.js'
 import { Replica } from './replica.js'
 import { Table } from './table.js'
 import type { TableName } from './table-name.js'
@@ -173,7 +173,7 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
   }
 }
 
-/** Whether a failure is no answer of a database that works. */
+/** Whether a failure is no answer, in time, of a database that works. */
 function isFault(error: unknown): boolean {
-  return !(error instanceof CacheBackendError) && !isAnswer(error)
+  return !(error instanceof CacheBackendError) && (!isAnswer(error) || isOutOfTime(error))
 }
