@@ -75,7 +75,13 @@ export function pgPoolDriver(database: PgPool, context: DriverContext): Driver {
  *
  * @param limitMs - For how long that is tried.
  */
-function cancel({ Client, options }: PgPool, client: PgClient, limitMs: number): void {
+function cancel(database: PgPool, client: PgClient, limitMs: number): void {
+  askToCancel(database, client, limitMs)
+  // What comes before the server has begun with the statement goes unheard.
+  setTimeout(() => askToCancel(database, client, limitMs), limitMs).unref()
+}
+
+function askToCancel({ Client, options }: PgPool, client: PgClient, limitMs: number): void {
   const { processID, secretKey } = client
   if (Client === undefined || typeof processID !== 'number') return
   const messenger = new Client(options)
