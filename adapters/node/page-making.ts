@@ -109,7 +109,10 @@ export class PageMaking {
     this.watch.begin()
     telling.handlerBegins()
     onClosed(this.around.res, () => {
-      if (this.#stage.kind !== 'storing') this.frame.end()
+      if (this.#stage.kind === 'storing') return
+      // Without a client the handler may not finish; those who wait look the page up again.
+      this.forwarding.lead?.land(undefined)
+      this.frame.end()
     })
     this.#limitTime(next)
     runAsyncIn(this.frame, next)
@@ -368,12 +371,6 @@ export class PageMaking {
     const reason = this.#facts.judgeEnd(pending, kept)
     if (kept === undefined || reason !== undefined) return this.refuse(reason ?? 'holes')
     this.#store(pending, kept, holed?.holes)
-  }
-
-  /** The connection is gone. */
-  onClose(): void {
-    // Without a client the handler may not finish; those who wait look the page up again.
-    if (this.#stage.kind !== 'storing') this.forwarding.lead?.land(undefined)
   }
 
   #store(pending: Pending, body: readonly Buffer[], holes?: HoledBody['holes']): void {

@@ -20,11 +20,15 @@ export function isGone(res: ServerResponse): boolean {
 }
 
 /**
- * Calls back once the connection is gone, or the response was sent. If a request was injected, as in
- * Fastify's tests, that is reported from within `res.end`: then it calls back a moment later, when its end
- * has been dealt with.
+ * Calls back once the connection is gone, or the response was sent: in a moment, if that was so before. If a
+ * request was injected, as in Fastify's tests, that is reported from within `res.end`: then too it calls back a
+ * moment later, when its end has been dealt with.
  */
 export function onClosed(res: ServerResponse, listener: () => void): void {
+  if (isGone(res)) {
+    queueMicrotask(listener)
+    return
+  }
   res.once('close', () => {
     if (res.writableEnded) queueMicrotask(listener)
     else listener()

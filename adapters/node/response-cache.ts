@@ -10,6 +10,7 @@ import { answerTimedOut } from './late-handler.js'
 import type { CommonOptions, PageOptions } from './options.js'
 import type { Place } from './place.js'
 import { nodeHost, type TrustProxy } from './node-host.js'
+import { onClosed } from './protocol.js'
 import { serveFurther, tryAtOnce } from './serve.js'
 import { resolveOptions } from './settings.js'
 import { Site } from './site.js'
@@ -151,9 +152,12 @@ function behind(place: Place, inner: Inner): Inner {
     let made: unknown
     let fail: (() => never) | undefined
     let isOver = false
+    let hasLeft = false
     let settle: (() => void) | undefined
     const next = (error?: unknown): void => {
       if (isOver) return answerTimedOut(res)
+      // The promise has settled, so that nobody would learn of a failure.
+      if (hasLeft) return
       try {
         if (error !== undefined) throw error as Error
         made = watched(inner(req, res), res)
@@ -174,7 +178,10 @@ function behind(place: Place, inner: Inner): Inner {
     if (isOver || res.writableEnded) return outcome()
     return new Promise<void>((resolve) => {
       settle = resolve
-      res.once('close', resolve)
+      onClosed(res, () => {
+        hasLeft = true
+        resolve()
+      })
     }).then(outcome)
   }
 }

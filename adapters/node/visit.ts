@@ -195,10 +195,7 @@ export class Visit implements Substitute {
       (body) => this.#making?.onEnd(body),
       this,
     )
-    onClosed(res, () => {
-      this.#recorder?.giveUp()
-      this.#making?.onClose()
-    })
+    onClosed(res, () => this.#recorder?.giveUp())
     return headers
   }
 
