@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import onHeaders from 'on-headers'
 import { currentMs } from '../../src/current-time.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { formatHttpDate, parseHttpDate } from '../../src/http/http-date.js'
@@ -7,6 +6,7 @@ import type { Middleware } from './middleware.js'
 import { checkResponse } from './header-helpers.js'
 import { anything, checkEachOption } from './option-checks.js'
 import { applyPreconditions } from './precondition.js'
+import { onHead } from './taken-headers.js'
 
 /**
  * Returns the `ETag` of the requested resource, quoted or not, with a leading `W/` if it is weak;
@@ -124,7 +124,7 @@ function offer(res: ServerResponse, validators: Validators): void {
   for (const [name, value] of offered) {
     if (value !== undefined && !res.hasHeader(name)) res.setHeader(name, value)
   }
-  onHeaders(res, () => {
+  onHead(res, () => {
     if (res.statusCode < 400) return
     for (const [name, value] of offered) {
       if (res.getHeader(name) === value) res.removeHeader(name)

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createHash } from 'node:crypto'
-import onHeaders from 'on-headers'
 import { hasDirective, parseCacheControl } from '../../src/http/cache-control.js'
 import { hasPrecondition } from '../../src/http/conditional.js'
 import type { Middleware } from './middleware.js'
@@ -8,6 +7,7 @@ import { willMakeEtag } from './client-conditions.js'
 import { checkResponse, refuseArguments } from './header-helpers.js'
 import { applyPreconditions } from './precondition.js'
 import { bytesOf, callbackOf, declareLength } from './sent-body.js'
+import { onHead } from './taken-headers.js'
 
 /**
  * Creates a middleware that adds an `ETag` to responses to GET. It answers a client that already has the
@@ -42,7 +42,7 @@ function watch(req: IncomingMessage, res: ServerResponse): void {
   /** The body, if it is known as a whole before its headers are sent. */
   let whole: Buffer | undefined
   let isBodyless = false
-  onHeaders(res, () => {
+  onHead(res, () => {
     if (whole !== undefined && deservesEtag(res)) {
       // Django: set_response_etag
       res.setHeader('ETag', `"${createHash('md5').update(whole).digest('hex')}"`)

@@ -1,5 +1,4 @@
 import type { OutgoingHttpHeader, ServerResponse } from 'node:http'
-import onHeaders from 'on-headers'
 import { currentMs } from '../../src/current-time.js'
 import { MisuseError, show } from '../../src/errors.js'
 import { formatHttpDate } from '../../src/http/http-date.js'
@@ -17,6 +16,7 @@ import {
   varyIncludes,
 } from '../../src/http/patch-headers.js'
 import type { Middleware } from './middleware.js'
+import { onHead } from './taken-headers.js'
 
 /** A response whose headers are not sent yet: one of Express or of `node:http`. */
 export interface HeadersOfResponse {
@@ -227,10 +227,9 @@ function addToVary(caller: string, res: ServerResponse, names: readonly string[]
   whenSent(caller, res, () => res.setHeader('Vary', patchedVary(res.getHeader('Vary'), names)))
 }
 
-/** Layers further in are called first, since `on-headers` calls back in reverse order. */
 function whenSent(caller: string, res: ServerResponse, patch: () => void): void {
   checkResponse(caller, res)
-  onHeaders(res, patch)
+  onHead(res, patch)
 }
 
 /** Without this, `app.use(neverCache)` would leave every request without an answer. */

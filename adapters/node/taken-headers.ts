@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import onHeaders from 'on-headers'
 import { copiedValue, type HeaderValue } from '../../src/http/header-values.js'
 import { neverReplayed, type StoredHeader } from '../../src/http/stored-response.js'
 
@@ -66,10 +67,14 @@ function rawHeaderNames(res: ServerResponse): readonly string[] {
 }
 
 /**
- * Lets `res.writeHead` take headers as pairs, as Node does; `on-headers` would keep only the last one of each
- * name. It takes flat lists whole.
+ * Calls back when the headers are about to be sent, once those passed to `res.writeHead` are set. Layers further
+ * in are called first.
+ *
+ * @remarks It takes lists of headers whole, as Node does, though headers were set before: of a list of pairs
+ *   `on-headers` would keep only the last one of each name, and of a flat list Node would.
  */
-export function takePairs(res: ServerResponse): void {
+export function onHead(res: ServerResponse, listener: () => void): void {
+  onHeaders(res, listener)
   const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => ServerResponse
   res.writeHead = (...args: unknown[]) => {
     const last: unknown = args.at(-1)

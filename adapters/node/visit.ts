@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import onHeaders from 'on-headers'
 import { currentMs } from '../../src/current-time.js'
 import type { HeaderFields } from '../../src/http/header-values.js'
 import type { StoredResponse } from '../../src/http/stored-response.js'
@@ -21,7 +20,7 @@ import { onClosed } from './protocol.js'
 import { BodyRecorder, type Substitute } from './recorder.js'
 import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal } from './request.js'
-import { takePairs } from './taken-headers.js'
+import { onHead } from './taken-headers.js'
 import { Telling, type LookedUp } from './telling.js'
 import { Terms } from './terms.js'
 import type { VisitorWatch } from './visitor-watch.js'
@@ -182,11 +181,10 @@ export class Visit implements Substitute {
         if (headers.isPerUser || this.#filling.hasHeaders) headers.markPerUser()
       })
     }
-    onHeaders(res, () => {
+    onHead(res, () => {
       if (this.#state.kind === 'making') this.#state.making.onHeaders()
       else if (this.#state.kind === 'replaced') this.#tellOfShownHoles(this.#state.frame)
     })
-    takePairs(res)
     if (req.method === 'HEAD') return headers
     this.#recorder = new BodyRecorder(
       res,
@@ -212,7 +210,9 @@ export class Visit implements Substitute {
     if (this.place.isReadOnly === true) return this.#stepAside(reason, next)
     this.#state = { kind: 'passed', isCacheDown: reason === 'cache-failed' }
     const forward = reason === 'method' ? 'method' : 'bypass'
-    this.#telling.say({ hit: false, forward, stored: false, detail: reason })
+    onHead(this.res, () => {
+      this.#telling.say({ hit: false, forward, stored: false, detail: reason })
+    })
     this.#telling.report('bypass', reason)
     this.letThrough(this.place, next)
   }
@@ -220,10 +220,9 @@ export class Visit implements Substitute {
   /** Goes on to the handler with nothing changed: a middleware that only reads has found no page. */
   #stepAside(reason: PassReason | LeftReason, next: () => void): void {
     this.#state = ASIDE
-    onHeaders(this.res, () => {
+    onHead(this.res, () => {
       if (this.isAside) this.#telling.report('bypass', reason)
     })
-    takePairs(this.res)
     next()
   }
 
@@ -244,8 +243,7 @@ export class Visit implements Substitute {
     res.once('close', () => frame.end())
     const tell = () => this.#tellOfShownHoles(frame)
     if (hasLayersAround(res)) onLastWord(res, tell)
-    onHeaders(res, tell)
-    takePairs(res)
+    onHead(res, tell)
     const isPassed = () => this.#state.kind === 'passed'
     settings.host.watchRender?.(req, res, passedRenderings(frame, isPassed))
     runAsyncIn(frame, next)
@@ -260,12 +258,11 @@ export class Visit implements Substitute {
 
   /** Drops the pages that an unsafe request changes, if it succeeds. */
   watchUnsafe(targetsOf: (headers: HeaderFields) => readonly string[]): void {
-    onHeaders(this.res, () => {
+    onHead(this.res, () => {
       const { statusCode } = this.res
       if (statusCode < 200 || statusCode >= 400) return
       for (const uri of targetsOf(this.res.getHeaders())) this.place.invalidate(uri)
     })
-    takePairs(this.res)
   }
 
   /** Fills the holes of a stored response for this request; see {@link Filling.fill}. */

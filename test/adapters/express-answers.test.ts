@@ -1,6 +1,13 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { createCaches, LocMemCache, type Cache, type Caches } from 'fragcache'
-import { responseCache, type ResponseCache, type ResponseCacheOptions } from 'fragcache/express'
+import {
+  condition,
+  conditionalGet,
+  responseCache,
+  varyOnCookie,
+  type ResponseCache,
+  type ResponseCacheOptions,
+} from 'fragcache/express'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { cachedSite, stopClock, watchOutcomes, type View } from '../support/cached-site.js'
@@ -77,7 +84,7 @@ describe.each(oneExpress)('in $version', ({ express }) => {
       return { status, statusMessage, text, lines: lines.sort() }
     }
 
-    async function openBoth(head: Head) {
+    async function openBoth(head: Head, cache: Cache = new LocMemCache()) {
       const open = (...before: RequestHandler[]) => {
         const app = express()
         // Without it Node takes the headers as they come.
@@ -86,8 +93,8 @@ describe.each(oneExpress)('in $version', ({ express }) => {
         app.use((_req, res) => void head(res))
         return Site.open(app)
       }
-      const pages = responseCache(createCaches({ default: new LocMemCache() }))
-      return { bare: await open(), cached: await open(pages.cacheSite()) }
+      const pages = responseCache(createCaches({ default: cache }))
+      return { bare: await open(), cached: await open(pages.cacheSite()), open }
     }
 
     it.each(heads)('arrives as without a cache: %s', async (_name, head) => {
@@ -96,6 +103,32 @@ describe.each(oneExpress)('in $version', ({ express }) => {
         const expected = sent(await bare.get('/p', { method }))
         expect(expected.status).toBe(200)
         expect(sent(await cached.get('/p', { method }))).toEqual(expected)
+      }
+    })
+
+    it.each(heads)('arrives where the cache is passed over: %s', async (_name, head) => {
+      const { bare, cached } = await openBoth(head)
+      const withBody = { headers: { 'Content-Length': '2' }, body: 'hi' }
+      const answer = await cached.get('/p', withBody)
+      expect(answer.cacheStatus).toBe('fragcache; fwd=bypass; detail=request-body')
+      expect(sent(answer)).toEqual(sent(await bare.get('/p', withBody)))
+    })
+
+    it.each(heads)('arrives where the cache fails: %s', async (_name, head) => {
+      const cache = new AsyncTestCache()
+      cache.failing = true
+      const { bare, cached } = await openBoth(head, cache)
+      const answer = await cached.get('/p')
+      expect(answer.cacheStatus).toBe('fragcache; fwd=bypass; detail=cache-failed')
+      expect(sent(answer)).toEqual(sent(await bare.get('/p')))
+    })
+
+    it.each(heads)('arrives through the middlewares of headers: %s', async (_name, head) => {
+      const { bare, open } = await openBoth(head)
+      const expected = sent(await bare.get('/p'))
+      const etag = condition({ etag: () => 'a' })
+      for (const middleware of [conditionalGet(), varyOnCookie(), etag]) {
+        expect(sent(await (await open(middleware)).get('/p'))).toEqual(expected)
       }
     })
 
