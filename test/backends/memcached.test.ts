@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -39,6 +40,13 @@ async function seen(key: string): Promise<string | undefined> {
 }
 
 const KINDS = ['auto', 'classic', 'binary'] as const
+
+/** Where the read of the record of generations ends, if bytes that are sent begin with it. */
+function endOfRecordRead(sent: Buffer): number | undefined {
+  if (!sent.includes('fragcache:generations')) return undefined
+  const isBinary = sent[0] === 0x80
+  return isBinary ? 24 + sent.readUInt32BE(8) : sent.indexOf('\r\n') + 2
+}
 
 describe.skipIf(!isThere)('what other programs see in Memcached', () => {
   it('are Django’s keys, and the payload alone as the value', async () => {
@@ -353,6 +361,41 @@ describe.skipIf(!isThere).each(KINDS)('counting what another adds meanwhile (%s)
 })
 
 describe.skipIf(!isThere)('values', () => {
+  it.each(KINDS)(
+    'are added once, also while the first record of a server is made: %s',
+    async (protocol) => {
+      const other = open({ options: { protocol } })
+      let isHeld = false
+      // Lets another process begin between what reads the record and what reads the entry.
+      const between = createServer((socket) => {
+        const { port, hostname } = new URL(`http://${location}`)
+        const upstream = connect(Number(port), hostname)
+        socket.on('data', (chunk) => {
+          const cut = endOfRecordRead(chunk)
+          if (isHeld || cut === undefined || cut === chunk.length) {
+            upstream.write(chunk)
+            return
+          }
+          isHeld = true
+          upstream.write(chunk.subarray(0, cut))
+          setTimeout(() => {
+            void other.add('k', 'first').then(() => upstream.write(chunk.subarray(cut)))
+          }, 50)
+        })
+        upstream.on('data', (chunk) => socket.write(chunk))
+        socket.on('close', () => upstream.destroy())
+      })
+      between.listen(0, '127.0.0.1')
+      await once(between, 'listening')
+      const { port } = between.address() as AddressInfo
+      const cache = open({ location: `127.0.0.1:${port}`, options: { protocol } })
+      expect(await cache.add('k', 'second')).toBe(false)
+      expect(isHeld).toBe(true)
+      expect(await cache.get('k')).toBe('first')
+      between.close()
+    },
+  )
+
   it('that several callers read at the same time are sent once, and each gets a copy', async () => {
     const cache = open()
     await cache.setMany({ a: Buffer.from('one'), b: { two: 2 } })

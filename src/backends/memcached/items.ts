@@ -9,7 +9,7 @@ import {
   parseGenerations,
   type Generations,
 } from './generations.js'
-import { changeRecord, checkToken, settled } from './records.js'
+import { ask, changeRecord, checkToken, settled } from './records.js'
 import {
   AS_EXPECTED,
   VALUE,
@@ -69,20 +69,29 @@ export class Items {
     })
   }
 
-  /** One promise per step: for what is not asked often. */
-  peek(
-    spot: Spot,
-    key: string,
-    wish: Wish,
-    connection?: Connection,
-  ): Promise<FoundItem | undefined> {
-    return new Promise((resolve, reject) => {
-      const done = (error: Error | undefined, item: Item | undefined, isLive: boolean) => {
+  /**
+   * Reads an item before it is replaced. What does not count is surely dead. One promise per step: for what is not
+   * asked often.
+   */
+  async peek(spot: Spot, key: string, wish: Wish): Promise<FoundItem | undefined> {
+    const found = await new Promise<FoundItem | undefined>((resolve, reject) => {
+      this.get(spot, key, wish, (error, item, isLive) => {
         if (error === undefined) resolve(item && { item, isLive })
         else reject(error)
-      }
-      this.get(spot, key, wish, done, connection)
+      })
     })
+    if (found === undefined || found.isLive || isPast(found.item.flags, currentMs())) return found
+    // The record was read first: the generation of this item may have begun in between.
+    const { item } = found
+    const answer = await ask<Item | undefined>(spot.server.acquire(), (done) => ({
+      type: 'get',
+      key: GENERATIONS_KEY,
+      wish: VALUE,
+      isAlone: true,
+      done,
+    }))
+    const record = answer && readRecord(answer, spot.server.record)
+    return { item, isLive: this.#isLive(item, { record, error: undefined }, spot) }
   }
 
   #isLive({ flags }: Item, { record }: Seen, { namespace }: Spot): boolean {
