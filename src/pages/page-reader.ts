@@ -15,6 +15,7 @@ import { ROUTED } from '../http/page-key.js'
 import { growHeaderList } from '../http/vary.js'
 import { normalizedHeaders } from '../http/vary-values.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
+import { isSameList } from '../same-list.js'
 import { NO_VERSIONS, type SeenVersions } from '../tags.js'
 import { orFail } from './ask-cache.js'
 import { KnownUris, type KnownUri } from './known-uris.js'
@@ -359,10 +360,6 @@ function bytesOfPage({ body, encoded }: StoredResponse, text: string): number {
 
 function isNominated({ nominated }: StoredHead, name: string): boolean {
   return nominated.some((header) => header[0] === name)
-}
-
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((name, i) => name === b[i]))
 }
 
 /** The versions of the tags that were asked for; others were read for the page itself. */

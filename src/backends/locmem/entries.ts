@@ -15,6 +15,7 @@ import type { MaybePromise } from '../../maybe-promise.js'
 import { NO_VERSIONS, type SeenVersions, type TagVersions } from '../../tags.js'
 import { reportDamage } from '../../observe/channels.js'
 import type { Deadline } from '../../timeout.js'
+import { isSameList } from '../../same-list.js'
 import type { ValueTypes } from '../../value-types.js'
 import type { MemoryStore } from './memory-store.js'
 import type { MemoryEntry } from './owned-entries.js'
@@ -110,7 +111,7 @@ export class MemoryEntries implements Entries {
   currentVersions(tags: readonly string[]): TagVersions {
     if (tags.length === 0) return NO_VERSIONS
     const { count } = this.#memory.invalidations
-    const isKnown = this.#versionsCount === count && areSame(this.#versionsOf, tags)
+    const isKnown = this.#versionsCount === count && isSameList(this.#versionsOf, tags)
     if (!isKnown) {
       this.#versions = this.versionsSince(tags, count)
       this.#versionsOf = tags
@@ -193,8 +194,4 @@ export class MemoryEntries implements Entries {
     }
     this.#primitives.writeEntry({ key, payload, expiresAtMs })
   }
-}
-
-function areSame(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((tag, i) => tag === b[i]))
 }

@@ -1,3 +1,4 @@
+import { isSameList } from '../../same-list.js'
 import { withinLimit } from '../../time-limit.js'
 import {
   withoutArguments,
@@ -43,10 +44,6 @@ class ReadBatch {
     if (!isSame) for (const key of read.keys) this.keys.push(key)
     return true
   }
-}
-
-function isSameList(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((key, i) => key === b[i]))
 }
 
 type Arguments = readonly (Argument | readonly Argument[])[]
