@@ -14,7 +14,7 @@ import { Writer, type Written } from './writer.js'
 const MOST_PARAMETERS = { sqlite: 32_000, postgresql: 65_000 }
 
 /**
- * Bytes of a value. PostgreSQL gives them as text, two digits a byte behind `\\x`, and `pg` ends the process over one that
+ * Bytes of a value. PostgreSQL gives them as text, two digits a byte behind `\x`, and `pg` ends the process over one that
  * no string of JavaScript holds.
  */
 const MOST_BYTES = { sqlite: Infinity, postgresql: (constants.MAX_STRING_LENGTH - 2) / 2 }
@@ -32,6 +32,10 @@ export class StandardWriter extends Writer<StandardStatements> {
 
   write(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
     const fitting = rows.filter(({ value }) => (value?.length ?? 0) <= this.#mostBytes)
+    const [only] = fitting
+    if (rows.length === 1 && only !== undefined && !hasCondition(only)) {
+      return this.#insert(fitting, dueMs)
+    }
     const inserts = fitting.filter((row) => !isUpdate(row)).sort(byKey)
     // A row with conditions has up to four parameters more.
     const batches = split(inserts, Math.floor(this.#most / (COLUMN_COUNT + 4)))
