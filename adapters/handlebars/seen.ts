@@ -52,14 +52,27 @@ export function seeingCode(code: Code): Code {
     isAtBody = false
     // The first are the body's own.
     const params = blockParams?.map((block, level) =>
-      Array.isArray(block) ? block.map((one, at) => held(one, placeOfParam(level - 1, at))) : block,
+      Array.isArray(block)
+        ? seenParams(block, (one, at) => held(one, placeOfParam(level - 1, at)))
+        : block,
     )
     const around = depths?.map((one, depth) => held(one, placeOfContext(depth)))
-    const own = data && seenData(data, see)
-    const given = seeingContainer(container as Container, own)
-    return code(given, held(context, placeOfContext(0)), helpers, partials, own, params, around)
+    // Where templates have no data, it is what the option `data` of the render says, such as false.
+    const own = isObject(data) ? seenData(data, see) : undefined
+    const given = own === undefined ? container : seeingContainer(container as Container, own)
+    const seenContext = held(context, placeOfContext(0))
+    return code(given, seenContext, helpers, partials, own ?? data, params, around)
   }
   return Object.assign(seen, code)
+}
+
+/** @param block - A list with the names of its values under `path`, by the compile option `trackIds`. */
+function seenParams(
+  block: unknown[] & { readonly path?: unknown },
+  see: (value: unknown, at: number) => unknown,
+): unknown[] {
+  const seen = block.map(see)
+  return 'path' in block ? Object.assign(seen, { path: block.path }) : seen
 }
 
 function seenData(data: DataFrame, see: Seen['context']): DataFrame {
@@ -77,8 +90,7 @@ const containers = new WeakMap<Container, Container>()
 const frames = new WeakSet<object>()
 
 /** A container whose lookups in the data are seen. */
-function seeingContainer(container: Container, data: DataFrame | undefined): Container {
-  if (data === undefined) return container
+function seeingContainer(container: Container, data: DataFrame): Container {
   frames.add(data)
   let seeing = containers.get(container)
   if (seeing === undefined) {
@@ -104,5 +116,9 @@ function seeingContainer(container: Container, data: DataFrame | undefined): Con
 }
 
 function isFrame(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && frames.has(value)
+  return isObject(value) && frames.has(value)
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

@@ -354,6 +354,21 @@ const cases: Record<string, Documented> = {
     },
     compile: { trackIds: true },
   },
+  'names of lookups in parameters of blocks': {
+    source: '{{#each books as |book at|}}{{ids book.title at}}{{/each}}',
+    context: { ...person, ...shelf },
+    helpers: {
+      ids: (...args: unknown[]) =>
+        `${String(args[0])} ${(args.at(-1) as { ids: unknown[] }).ids.join()};`,
+    },
+    compile: { trackIds: true },
+  },
+  'no data, and the names of all contexts around': {
+    source: '{{#each books}}{{title}} {{first}};{{#with this}}{{last}}{{/with}}{{/each}}',
+    context: { ...person, ...shelf },
+    compile: { data: false, compat: true },
+    runtime: { data: false },
+  },
   'partials and decorators of a single render': {
     source: '{{> mine}}{{#block}}{{* note "n"}}{{first}}{{/block}}',
     context: person,
@@ -403,7 +418,8 @@ function setUp(one: Documented, make?: () => Cache) {
   const [begin, end] = make === undefined ? ['#as', '/as'] : ['#cache 60 "page"', '/cache']
   const source = `{{${begin}}}{{#run}}${one.source}{{/run}}{{${end}}}`
   const template = handlebars.compile(source, { ...one.compile })
-  const runtime = () => ({ ...one.runtime, data: { ...(one.runtime?.data as object | undefined) } })
+  const { data } = one.runtime ?? {}
+  const runtime = () => ({ ...one.runtime, data: data === false ? data : { ...(data as object) } })
   return {
     sync: () => template(one.context, runtime()),
     async: () => registered?.renderAsync(template, one.context, runtime()),
