@@ -121,6 +121,19 @@ const templates: Record<string, { main: string; partials?: Record<string, string
       hello: 'x\n{{#nocache}}\n{{user}}\n{{csrf}}\n{{/nocache}}\n',
     },
   },
+  // The named values take more or less room, up to a whole group of their bytes as text.
+  ...Object.fromEntries(
+    ['a', 'ab', 'abc'].map((name) => [
+      `indented twice, with a named value called ${name}`,
+      {
+        main: '{{#cache 60 "a"}}\n  {{> outer}}\n{{/cache}}\n',
+        partials: {
+          outer: `a\n\t{{> hello}}\nb{{#nocache ${name}=o.n}}\n{{${name}}}\n{{user}}{{/nocache}}c`,
+          hello: `x\n{{#nocache ${name}=o.n}}\n{{user}}\n{{${name}}}\n{{/nocache}}\ny\n`,
+        },
+      },
+    ]),
+  ),
   'an inline partial around a hole': {
     main: '{{#*inline "slot"}}[{{#nocache}}{{user}}{{/nocache}}]{{/inline}}{{#cache 60 "a"}}{{> slot}}{{/cache}}',
   },
