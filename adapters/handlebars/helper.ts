@@ -3,7 +3,7 @@ import type { CacheTag, EngineCache, TagBody, TagValues } from '../../src/engine
 import type { TagPosition } from '../../src/errors.js'
 import { checkKeyword, faults } from '../../src/fragment/faults.js'
 import { noteVaryOnNames, personalOf, watchNamedInPage } from '../../src/fragment/personal.js'
-import type { VaryOnName } from '../../src/fragment/personal-names.js'
+import type { HeldAt, VaryOnName } from '../../src/fragment/personal-names.js'
 import { framesAroundBody, plainOf, type PersonalNames } from '../../src/fragment/watched.js'
 import { renderTag } from '../../src/fragment/tag.js'
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
@@ -66,14 +66,12 @@ const WRITTEN = /^(@root\.|@|\|\d+\.\d+\||(?:\.\.\/)*)(.*)$/
 /** In front of what is the page's by its name. */
 const OF_PAGE = /^@(root\.)?/
 
+/** A variable of the data. */
+const variableOf = (name: string): string => `@${name}`
+
 /** What the body of a tag sees, which is watched. */
-function seenIn(
-  personal: PersonalNames,
-  root: unknown,
-  data: DataFrame | undefined,
-  named: Seen['data'] | undefined,
-): Seen {
-  const place = { given: [root, data], around: framesAroundBody() }
+function seenIn(personal: PersonalNames, place: HeldAt, named: Seen['data'] | undefined): Seen {
+  const [root] = place.given
   const known = new Map<string, { readonly one: unknown; readonly seen: unknown }>()
   return {
     context: (one) => personal.seen(one, place.given),
@@ -87,7 +85,7 @@ function seenIn(
       return seen
     },
     data: (name, value) => {
-      const seen = personal.named(name, value)
+      const seen = personal.standIn(personal.named(name, value), variableOf(name), place)
       return named === undefined ? seen : named(name, seen)
     },
   }
@@ -141,16 +139,27 @@ class Block implements TagBody {
     }
     const data = kept ?? this.#data
     const root = data === undefined ? this.#page?.context : data.root
-    const seen = seenIn(personal, root, data, named)
-    noteVaryOnNames(names.flatMap((name) => this.#named(name, root, seen.held)))
+    const place = { given: [root, data], around: framesAroundBody() }
+    const seen = seenIn(personal, place, named)
+    noteVaryOnNames(
+      names.flatMap((written) => {
+        const [, around = '', name = ''] = WRITTEN.exec(written) ?? []
+        if (around !== '@') return this.#named(around, name, root, seen.held)
+        const [first = '', ...rest] = name.split('.')
+        const held = personal.varyOnHeld(data?.[first], variableOf(first), rest, place)
+        // What differs per visitor is the same by its name in the data.
+        return [{ name }, ...held]
+      }),
+    )
     return seeing(seen, run)
   }
 
-  /** What a vary-on value names of what templates were given, rather than of what a block is of. */
-  #named(written: string, root: unknown, held: Seen['held']): readonly VaryOnName[] {
-    const [, around = '', name = ''] = WRITTEN.exec(written) ?? []
-    // What differs per visitor is the same by its name in the data.
-    if (around === '@') return [{ name }]
+  /**
+   * What a vary-on value names of what templates were given, rather than of what a block is of.
+   *
+   * @param around - What is in front of the name.
+   */
+  #named(around: string, name: string, root: unknown, held: Seen['held']): readonly VaryOnName[] {
     const place = around === '' ? placeOfContext(0) : around
     const holder = around === '@root.' ? root : this.#holderOf(name.split('.')[0] ?? '', around)
     return personalOf(this.#engine)?.varyOn(held(holder, place), name, root) ?? []

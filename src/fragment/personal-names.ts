@@ -1,4 +1,5 @@
 import type { Frame } from '../making/frame.js'
+import { heldValue } from './properties.js'
 
 /** Where names were given values by a template, some of which may be the visitor's. */
 export interface Alias {
@@ -70,7 +71,7 @@ export function namesWithin(name: Name): Names {
 export function nameOfObject(names: Names, object: object, given: unknown): Name | undefined {
   if (!isObject(given)) return undefined
   for (const [key, name] of names) {
-    const value: unknown = Reflect.getOwnPropertyDescriptor(given, key)?.value
+    const value = heldValue(given, key)
     const found = value === object ? name : nameOfObject(name.below, object, value)
     if (found !== undefined) return found
   }

@@ -69,6 +69,11 @@ export function ownValue(object: object, key: string): unknown {
   return Reflect.getOwnPropertyDescriptor(object, key)?.value
 }
 
+/** The same, also of a property that the object has from its prototypes. */
+export function heldValue(object: object, key: string): unknown {
+  return descriptorOf(object, key)?.value
+}
+
 export function hasNoClass(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   return prototype === null || prototype === Object.prototype

@@ -16,7 +16,7 @@ import {
   type Names,
   type VaryOnName,
 } from './personal-names.js'
-import { hasNoClass, isAccessor, isComputed, isFixed, Methods, ownValue } from './properties.js'
+import { hasNoClass, heldValue, isAccessor, isComputed, isFixed, Methods } from './properties.js'
 import { templateFramesAround, type TemplateFrame } from './template-frame.js'
 import { Copying, forgetCopied, noteCopied } from './watched-copies.js'
 
@@ -102,7 +102,7 @@ export class PersonalNames {
     if (names.has(first)) return [given]
     return [
       given,
-      ...pathsOf(this.#held(ownValue(plain, first), first, [pageOf(plain)], plain), rest),
+      ...pathsOf(this.#held(heldValue(plain, first), first, [pageOf(plain)], plain), rest),
     ]
   }
 
@@ -131,7 +131,7 @@ export class PersonalNames {
     const known = originals.get(this.seen(value, at.given) as object)
     if (known === undefined || originals.has(value as object)) return
     for (const [key, one] of known.names) {
-      if (Object.hasOwn(known.plain, key)) readWhole(one, Reflect.get(known.plain, key))
+      if (key in known.plain) readWhole(one, Reflect.get(known.plain, key))
     }
   }
 
@@ -159,9 +159,9 @@ export class PersonalNames {
     if (!isObject(variables) || !isObject(given) || variables === given) return
     if (originals.has(variables) || isMerged(variables)) return
     const keys = Object.keys(given)
-    if (keys.length === 0 || !keys.every((key) => Object.hasOwn(variables, key))) return
+    if (keys.length === 0 || !keys.every((key) => key in variables)) return
     const others = Object.keys(variables).filter(
-      (key) => ownValue(variables, key) !== ownValue(given, key),
+      (key) => heldValue(variables, key) !== heldValue(given, key),
     )
     const how = { page: given as Variables, names: undefined, isApart: false }
     new Copy(variables, new Given(how, others, NOTHING, undefined))

@@ -182,6 +182,19 @@ describe.each([
       handlebars.registerHelper('wider', function (this: object) {
         return { ...this, isWide: true }
       })
+      handlebars.registerHelper(
+        'under',
+        function (this: object, options: Handlebars.HelperOptions) {
+          return options.fn(Object.create(this))
+        },
+      )
+      handlebars.registerHelper(
+        'shown',
+        function (this: object, who: unknown, options: Handlebars.HelperOptions) {
+          const data = { ...Handlebars.createFrame(options.data as object), who }
+          return options.fn(this, { data })
+        },
+      )
       handlebars.registerHelper('is', (one: unknown, other: unknown) => one === other)
       const allow = { allowProtoPropertiesByDefault: true, allowProtoMethodsByDefault: true }
       return renderAsync(String(templates['main']), contextOf(), {
@@ -227,6 +240,20 @@ describe.each([
           { main: '{{> card page=this}}', card: cached('{{page.user.name}}') },
         ],
         ['a copy of all by a helper', { main: `{{#wide}}${cached('{{user.name}}')}{{/wide}}` }],
+        [
+          'all, under an object of a helper',
+          { main: `{{#under}}${cached('{{user.name}}')}{{/under}}` },
+        ],
+        [
+          'a value of the data with another name',
+          { main: `{{#shown user}}${cached('{{@who.name}}')}{{/shown}}` },
+        ],
+        [
+          'a value of outer data, of which the values name inner data',
+          {
+            main: `{{#shown user}}{{#shown members.[1]}}${cached('{{@../who.name}}', '@who.id')}{{/shown}}{{/shown}}`,
+          },
+        ],
         [
           'a copy of all by a helper, around a block',
           {
@@ -339,6 +366,16 @@ describe.each([
           'a copy of all by a helper that does not read it',
           { main: `{{#wide}}${cached('{{title}}{{isWide}}')}{{/wide}}` },
           'titletrue',
+        ],
+        [
+          'data with another name that the values name',
+          { main: `{{#shown user}}${cached('{{@who.name}}', '@who.id')}{{/shown}}` },
+          'Ann',
+        ],
+        [
+          'data that are another’s',
+          { main: `{{#shown members.[1]}}${cached('{{@who.name}}')}{{/shown}}` },
+          'Ben',
         ],
         ['other data', { main: cached('{{@shop.name}}{{@session.theme}}') }, 'Shopdark'],
         ['the data that the values name', { main: cached('{{@user.name}}', '@user.id') }, 'Ann'],
@@ -506,4 +543,36 @@ it.each([
   const render = () => env.renderString(source, contextOf())
   if (isSeen) expect(render).toThrow('reads "session.cart"')
   else expect(render()).toBe('3')
+})
+
+describe('of variables that are under others', () => {
+  const under = Object.create(contextOf()) as object
+  const caches = () => createCaches({ default: new LocMemCache() })
+
+  it.each([
+    ['a variable', '<% const u = it.user %>', 'u.name'],
+    ['all', '<% const page = it %>', 'page.user.name'],
+    ['a part', '<% const { session } = it %>', 'session.cart.size'],
+  ])('sees what a template of Eta took in front: %s', (_name, before, shown) => {
+    const personal = ['user', 'session.cart']
+    const eta = new Eta({ plugins: [cachePlugin(caches(), { personal, strict: true })] })
+    const page = `${before}<% cache 60 f %><%= ${shown} %><% endcache %>`
+    expect(() => eta.renderString(page, under)).toThrow(/reads "(user|session\.cart)"/)
+    const theirs = `${before}<% cache 60 f it.user.id it.session.cart %><%= ${shown} %><% endcache %>`
+    expect(eta.renderString(theirs, under)).toMatch(/^(Ann|3)$/)
+  })
+
+  it.each([
+    ['with', '{{#with user}}', '{{/with}}'],
+    ['a parameter', '{{#with user as |u|}}', '{{/with}}', 'u.name'],
+  ])('sees what a block of Handlebars is of: %s', (_name, begin, end, shown = 'name') => {
+    const handlebars = Handlebars.create()
+    registerHandlebars(handlebars, caches(), OPTIONS)
+    const render = (varyOn: string) =>
+      handlebars.compile(`${begin}{{#cache 60 "f" ${varyOn}}}{{${shown}}}{{/cache}}${end}`)(under, {
+        allowProtoPropertiesByDefault: true,
+      })
+    expect(() => render('')).toThrow('reads "user"')
+    expect(render('@root.user.id')).toBe('Ann')
+  })
 })
