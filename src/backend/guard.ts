@@ -54,8 +54,21 @@ const BLIND = new Set([
   'serverStats',
 ])
 
-/** Operations that store something: after one of them it is known that the store takes what it is given. */
-const STORES = new Set(['set', 'setMany', 'add', 'incr', 'decr', 'invalidateTags'])
+const always = () => true
+const isFound = (sum: unknown) => sum !== undefined
+
+/**
+ * Operations that store something, and whether they did, by what they gave: after that it is known that the store
+ * takes what it is given.
+ */
+const STORED = new Map<string, (result: unknown) => boolean>([
+  ['set', always],
+  ['setMany', always],
+  ['invalidateTags', always],
+  ['add', (added) => added === true],
+  ['incr', isFound],
+  ['decr', isFound],
+])
 
 /** What the store has to be told before anything is read from it. */
 export interface Debt {
@@ -106,7 +119,8 @@ export class Guard {
     const recoveriesBefore = this.#recoveries
     const succeeded = (value: T) => {
       // What was asked before the last failure says nothing of the time since.
-      const tells = !isOfCopies && (!this.#lastsUntilStored || STORES.has(operation))
+      const tells =
+        !isOfCopies && (!this.#lastsUntilStored || STORED.get(operation)?.(value) === true)
       if (this.#failures === failuresBefore && tells) {
         this.#reportSuccess()
         circuit?.succeeded()

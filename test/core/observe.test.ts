@@ -238,6 +238,32 @@ describe('fragcache:outage', () => {
     expect(messages[1]).toHaveProperty('until')
   })
 
+  it('does not take a call that stored nothing for the end of a full disk', async () => {
+    let isFull = false
+    class Disk extends AsyncTestCache {
+      override async writeEntries(entries: Parameters<AsyncTestCache['writeEntries']>[0]) {
+        const stores = entries.some(
+          ({ key, ifAbsent }) => ifAbsent !== true || !key.endsWith('there'),
+        )
+        if (isFull && stores) throw new Error('the disk is full')
+        return super.writeEntries(entries)
+      }
+    }
+    const { default: disk } = createCaches({ default: new Disk() })
+    await disk.set('there', 1)
+    const messages = listen<OutageMessage>('fragcache:outage')
+    isFull = true
+    for (let i = 0; i < 5; i++) {
+      await expect(disk.incr('visits')).rejects.toThrow('not there')
+      await expect(disk.add('visits', 1)).rejects.toThrow('the disk is full')
+      expect(await disk.add('there', 2)).toBe(false)
+    }
+    expect(messages).toHaveLength(1)
+    isFull = false
+    expect(await disk.add('visits', 1)).toBe(true)
+    expect(messages).toHaveLength(2)
+  })
+
   it('says nothing of calls that were made wrongly', async () => {
     const cache = new AsyncTestCache()
     cache.maxPayloadBytes = 20
