@@ -112,15 +112,35 @@ function keepsNothing(cache: Cache): Finding {
   }
 }
 
+/** In this order: the message of a connection that was lost contains what the server said before. */
 const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
   [/createcachetable/, 'no-table', 'run npx fragcache createcachetable'],
   [
-    /NOAUTH|WRONGPASS|refuses options\.username|authentication|password/i,
+    /NOAUTH|WRONGPASS|options\.username|authentication|password/i,
     'no-access',
-    'check user and password of the location',
+    'check the user and the password that it connects with',
   ],
-  [/NOPERM|permission|EACCES|not writable/i, 'no-access', 'give this user the right to use it'],
+  [
+    /NOPERM|permission|denied to user|access denied|EACCES|not writable/i,
+    'no-access',
+    'give this user the right to use it',
+  ],
   [/DB index/, 'no-db', 'name an existing db, or configure more on the server: databases'],
+  [
+    /database "[^"]*" does not exist|Unknown database/,
+    'no-db',
+    'create the database, or connect to one that exists',
+  ],
+  [
+    /READONLY|read-?only (?:transaction|option|database|file system)/i,
+    'refused',
+    'write to the leader, or to where this user may write: this one only reads',
+  ],
+  [
+    /MISCONF|OOM|out of memory|ENOSPC|EDQUOT|No space left|is full\b/,
+    'refused',
+    'give it more room, or let it make some; see the configuration and the log of the server',
+  ],
   [/ENOTFOUND|EAI_AGAIN/, 'unreachable', 'check the name of the host in the location'],
   [
     /ECONNREFUSED|no connection|no answer|no welcome|ETIMEDOUT|EHOSTUNREACH|ENOENT|closed/,
@@ -128,7 +148,6 @@ const REMEDIES: readonly (readonly [RegExp, string, string])[] = [
     'start the server, or check the location and the network on the way to it',
   ],
   [/install/, 'missing-package', 'install the package'],
-  [/MISCONF|OOM|READONLY/, 'refused', 'check the configuration and the memory of the server'],
 ]
 
 /** What a failure means, and what to do about it. */

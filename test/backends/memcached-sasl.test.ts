@@ -49,6 +49,7 @@ async function startSasl(folder: string): Promise<SaslServer | undefined> {
 
 const folder = await mkdtemp(join(tmpdir(), 'fragcache-sasl-'))
 const server = await startSasl(folder)
+const plain = await sharedServer('memcached')
 afterAll(async () => {
   await server?.stop()
   await rm(folder, { recursive: true })
@@ -119,4 +120,13 @@ describe.skipIf(server === undefined)('a Memcached server that wants SASL', () =
     await vi.waitFor(() => cache.set('k', 2), { timeout: 2000, interval: 20 })
     expect(await cache.get('k')).toBe(2)
   })
+})
+
+it.skipIf(plain === undefined)('says so where the server knows no SASL', async () => {
+  const location = plain?.url ?? ''
+  const cache = new MemcachedCache({ location, options: { ...user, timeLimitMs: 5000 } })
+  caches.push(cache)
+  await expect(cache.get('k')).rejects.toThrow(
+    'the server knows no authentication; leave out options.username and options.password',
+  )
 })

@@ -4,6 +4,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { findingsOf, isOlder, type Finding } from '../../src/cli/findings.js'
+import { failureOf } from '../../src/cli/round-trip.js'
 import { newTable, openPostgres } from '../support/databases.js'
 import { canStartRedis } from '../support/redis.js'
 import { freePort, sharedServer } from '../support/servers.js'
@@ -192,6 +193,47 @@ describe('fragcache check', () => {
     expect(codesOf('default')).toEqual(['no-figures'])
   })
 
+  it.skipIf(!redis)('tells a Redis that takes no writes from one that is not there', async () => {
+    const server = await startRedis(['--replicaof', '127.0.0.1', String(await freePort())])
+    onTestFinished(() => server.stop())
+    const { codesOf } = await check(
+      `export default createCaches({ default: new RedisCache({ location: ${JSON.stringify(server.url)} }) })`,
+    )
+    expect(codesOf('default')?.[0]).toBe('refused')
+  })
+
+  it.skipIf(postgres === undefined)(
+    'says why PostgreSQL does not do what it is asked',
+    async () => {
+      const { ask, end } = openPostgres(postgres?.url ?? '')
+      const table = newTable()
+      const nowhere = new URL(postgres?.url ?? '')
+      nowhere.pathname = '/nowhere'
+      const cache = (connectionString: string, options: string) =>
+        `new DatabaseCache({
+         location: ${JSON.stringify(table)},
+         database: new pg.Pool({ connectionString: ${JSON.stringify(connectionString)}, options: ${JSON.stringify(options)} }),
+         options: { maxEntries: 50 },
+       })`
+      const url = postgres?.url ?? ''
+      const config = (code: string) =>
+        `import pg from ${JSON.stringify(import.meta.resolve('pg'))}
+       export default createCaches(${code})`
+      const { config: file } = await check(config(`{ default: ${cache(url, '')} }`))
+      await run(['createcachetable', '--config', file])
+      const { codesOf } = await check(
+        config(`{
+        default: ${cache(url, '-c default_transaction_read_only=on')},
+        nowhere: ${cache(nowhere.href, '')},
+      }`),
+      )
+      await ask(`DROP TABLE ${table}`)
+      await end()
+      expect(codesOf('default')?.[0]).toBe('refused')
+      expect(codesOf('nowhere')).toEqual(['no-db'])
+    },
+  )
+
   it('ends in time where servers accept and never answer', async () => {
     const sockets = new Set<Socket>()
     const server = createServer((socket) => void sockets.add(socket)).listen(0, '127.0.0.1')
@@ -267,6 +309,31 @@ describe('fragcache check', () => {
     expect(out.indexOf('wrong  table:')).toBeLessThan(out.indexOf('note   default'))
     expect(out).toContain('-> run npx fragcache createcachetable')
     expect(out.trimEnd().split('\n').at(-1)).toBe('1 wrong, 0 risks, 2 notes')
+  })
+})
+
+describe('what check advises for a failure', () => {
+  it.each([
+    ["DELETE command denied to user 'app'@'%' for table `shop`.`entries`", 'no-access'],
+    ["Access denied for user 'app'@'%' to database 'shop'", 'no-access'],
+    ["Access denied for user 'app'@'%' (using password: YES)", 'no-access'],
+    ["Unknown database 'shop'", 'no-db'],
+    [
+      'The MariaDB server is running with the --read-only option so it cannot execute this statement',
+      'refused',
+    ],
+    ["The table 'entries' is full", 'refused'],
+    ['attempt to write a readonly database', 'refused'],
+    ['database or disk is full', 'refused'],
+    ['could not extend file "base/1": No space left on device', 'refused'],
+    ['location "/cache": ENOSPC: no space left on device, write', 'refused'],
+    ['location "/cache": EROFS: read-only file system, mkdir \'/cache\'', 'refused'],
+    ['SERVER_ERROR out of memory storing object', 'refused'],
+    ["no connection to 127.0.0.1:6379 (READONLY You can't write against a replica.)", 'refused'],
+    ['no connection to read-only.example:6379 (connect ECONNREFUSED)', 'unreachable'],
+    ['something else', 'failed'],
+  ])('%s: %s', (message, code) => {
+    expect(failureOf(message)).toMatchObject({ level: 'wrong', code, sentence: message })
   })
 })
 

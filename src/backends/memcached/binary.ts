@@ -25,6 +25,7 @@ const TOO_LARGE = 0x03
 const NOT_STORED = 0x05
 const NO_NUMBER = 0x06
 const AUTH_REFUSED = 0x20
+const UNKNOWN_COMMAND = 0x81
 
 /** Instead of making a counter that is not there, say so. */
 const MAKE_NONE = 0xffffffff
@@ -219,6 +220,11 @@ function readSum({ value }: Reply): bigint {
 
 function toError({ status, opcode, value }: Reply): MemcachedReplyError {
   const said = value.toString('latin1', 0, 200)
+  if (opcode === AUTH && status === UNKNOWN_COMMAND) {
+    return new MemcachedReplyError(
+      'the server knows no authentication; leave out options.username and options.password, or start it with -S',
+    )
+  }
   if (status === AUTH_REFUSED) {
     return new MemcachedReplyError(
       opcode === AUTH

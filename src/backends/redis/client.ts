@@ -56,6 +56,8 @@ export interface IoClient extends Commands<Promise<Reply>> {
     readonly port?: number | undefined
     /** Milliseconds of silence after which a connection is given up while answers are due. */
     socketTimeout?: number | undefined
+    /** Whether a connection is left because of what the server answered. */
+    reconnectOnError?: ((error: Error) => boolean | 1 | 2) | null | undefined
   }
   /** The socket, while there is one. */
   readonly stream?:

@@ -126,6 +126,14 @@ export class Connection implements ClientSource {
     allowSilence(connectLimitMs)
     let welcome: NodeJS.Timeout | undefined
     const isCurrent = () => this.#client === client
+    const { reconnectOnError } = client.options
+    if (typeof reconnectOnError === 'function') {
+      client.options.reconnectOnError = (error) => {
+        const leaves = reconnectOnError(error)
+        if (leaves !== false && isCurrent()) this.#lastError = withoutArguments(error)
+        return leaves
+      }
+    }
     client.on('error', (error: Error) => {
       withoutArguments(error)
       if (isCurrent()) this.#lastError = error
