@@ -1,4 +1,4 @@
-import { CacheBackendError, InvalidCacheBackendError } from '../errors.js'
+import { CacheBackendError, InvalidCacheBackendError, show } from '../errors.js'
 import type { KnownStart } from './known-entries.js'
 import { warnOfKey, type KeyFault } from '../keys.js'
 import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
@@ -44,6 +44,33 @@ export function checkPacking(backend: string, store: unknown, types: ValueTypes)
   )
 }
 
+const OUTCOMES: ReadonlySet<unknown> = new Set<WriteOutcome>([
+  'stored',
+  'refused',
+  'too_large',
+  'not_taken',
+  'failed',
+])
+
+/**
+ * What became of each entry goes far: into the reasons that a page states, and to who waits for another's entry.
+ *
+ * @throws Error: it is not told for each, or in other words.
+ */
+function checkOutcomes(outcomes: unknown, count: number): readonly WriteOutcome[] {
+  if (
+    Array.isArray(outcomes) &&
+    outcomes.length === count &&
+    outcomes.every((outcome) => OUTCOMES.has(outcome))
+  ) {
+    return outcomes as readonly WriteOutcome[]
+  }
+  const said = Array.isArray(outcomes) ? `[${outcomes.map(show).join(', ')}]` : show(outcomes)
+  throw new TypeError(
+    `writeEntries returned ${said} for ${count}; it returns a list with one of ${[...OUTCOMES].join(', ')} for each`,
+  )
+}
+
 /**
  * A store with its defaults. A cache that is its own store may have a member of another kind that is named as
  * a method which it could have: only a function counts as that.
@@ -51,6 +78,7 @@ export function checkPacking(backend: string, store: unknown, types: ValueTypes)
 export class CompleteStore {
   readonly #store: CacheStore<unknown>
   readonly #own: Partial<OwnStore<unknown>>
+  readonly #isOurs: boolean
   readonly #values: BinaryFormat
   /** As {@link OwnStore.keepsNothing}. */
   readonly keepsNothing: boolean
@@ -71,6 +99,7 @@ export class CompleteStore {
     this.#store = store
     this.#values = binaryFormat(types)
     this.#own = own ?? {}
+    this.#isOurs = own !== undefined
     this.keepsNothing = own?.keepsNothing === true
     this.format = own?.format
     this.listKeys = own?.listKeys?.bind(own)
@@ -132,11 +161,13 @@ export class CompleteStore {
 
   writeEntry(entry: WriteEntry<unknown>): MaybePromise<WriteOutcome> {
     if (this.#own.writeEntry !== undefined) return this.#own.writeEntry(entry)
-    return chain(this.#store.writeEntries([entry]), ([outcome = 'failed']) => outcome)
+    return chain(this.writeEntries([entry]), ([outcome = 'failed']) => outcome)
   }
 
   writeEntries(entries: readonly WriteEntry<unknown>[]): MaybePromise<readonly WriteOutcome[]> {
-    return this.#store.writeEntries(entries)
+    const written = this.#store.writeEntries(entries)
+    if (this.#isOurs) return written
+    return chain(written, (outcomes) => checkOutcomes(outcomes, entries.length))
   }
 
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]> {

@@ -348,8 +348,15 @@ export class CacheCore {
       ifAbsent,
       replacing: this.store.packValue(replacing, undefined),
     }
-    const write = () => withinLimit(this.store.writeEntry(entry))
-    return (await this.guard.run(operation, write)) === 'stored'
+    const write = () =>
+      chain(withinLimit(this.store.writeEntry(entry)), (outcome) => {
+        // That nobody could write it must not look as if another had: who waits for that one waits in vain.
+        if (outcome !== 'stored' && outcome !== 'refused') {
+          throw new Error('the entry could not be written')
+        }
+        return outcome === 'stored'
+      })
+    return this.guard.run(operation, write)
   }
 
   /** Makes entries stored with any of these stored tags a miss, or stale. */

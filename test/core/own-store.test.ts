@@ -1,7 +1,9 @@
-import { expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import {
   addIntegers,
   Cache,
+  createCaches,
+  FragmentCache,
   InvalidCacheBackendError,
   readInteger,
   type CacheStore,
@@ -128,4 +130,47 @@ it('a cache may keep its methods as a store from its users', async () => {
 
 it('shows its settings, with the defaults', () => {
   expect(new OverEntries().settings).toMatchObject({ keyPrefix: 'site', timeout: 60, version: 1 })
+})
+
+class Answering extends Entries {
+  constructor(readonly answer: (entries: readonly WriteEntry[]) => unknown) {
+    super()
+  }
+  override writeEntries(entries: readonly WriteEntry[]) {
+    return this.answer(entries) as WriteOutcome[]
+  }
+}
+
+describe('what a store says of what it was to write', () => {
+  beforeEach(() => {
+    const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => spy.mockRestore())
+  })
+
+  it.each([
+    ['nothing', () => undefined, 'returned undefined for 1'],
+    ['an empty list', () => [], 'returned [] for 1'],
+    ['more than it was given', () => ['stored', 'stored'], 'returned ["stored", "stored"] for 1'],
+    ['other words', () => ['done'], 'returned ["done"] for 1'],
+    ['a list in a list', () => [['stored']], 'returned [an object'],
+  ])('fails a call, and says what is wrong, if it is %s', async (_what, answer, message) => {
+    const cache = new OverEntries(new Answering(answer))
+    const failure = { code: 'FRAGCACHE_BACKEND_FAILED', message: expect.stringContaining(message) }
+    await expect(cache.set('k', 1)).rejects.toMatchObject(failure)
+    await expect(cache.setMany({ k: 1 })).rejects.toMatchObject(failure)
+    expect(await cache.getOrSet('k', () => 'made', { lock: { wait: 3600 } })).toBe('made')
+  })
+
+  it.each(['not_taken', 'failed', 'too_large'] as const)(
+    'lets nobody wait for a lease that nobody could take (%s)',
+    async (outcome) => {
+      const caches = createCaches({
+        default: new OverEntries(new Answering((entries) => entries.map(() => outcome))),
+      })
+      const lock = { wait: 3600 }
+      expect(await caches.default.getOrSet('k', () => 'made', { lock })).toBe('made')
+      const fragments = new FragmentCache(caches)
+      expect(await fragments.render({ name: 'box', timeout: 60, lock }, () => 'text')).toBe('text')
+    },
+  )
 })
