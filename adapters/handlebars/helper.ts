@@ -14,7 +14,7 @@ import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
 import { depthsOf, paramsOf, takeInputs, templateOf } from './instrument.js'
 import { currentPage, inPage } from './pages.js'
-import { copyFrames, scopeOf, type RunAsCaptured } from './scope.js'
+import { copyFrames, isCalledForValue, scopeOf, type RunAsCaptured } from './scope.js'
 import { seeing, seeingData, type Seen } from './seen.js'
 import { placeOfContext } from './syntax.js'
 import { Template } from './template.js'
@@ -40,6 +40,7 @@ export function makeHelper(
     if (options === undefined || typeof body !== 'function') {
       throw blockFaults.inline(positionOf(options, undefined))
     }
+    if (isCalledForValue(options.data)) return toText(body(this))
     const declared = takeInputs(args)
     const template = templateOf(body)
     const tag = tagOf(engine, template ?? unknown, args, options, body)

@@ -112,3 +112,16 @@ export function copyFrame(frame: DataFrame): DataFrame {
     ? { ...frame }
     : (Object.assign(Object.create(prototype), frame) as DataFrame)
 }
+
+/**
+ * Whether a block is called for its value alone, without a context and the page's data: so does
+ * `{{#if @partial-block}}`, to see whether it has a text. Nothing in it is to be stored, since it knows nothing of the
+ * page.
+ */
+export function isCalledForValue(data: DataFrame | undefined): boolean {
+  if (data === undefined || 'root' in data) return false
+  let first = data
+  while (first._parent !== undefined) first = first._parent
+  // Data that a helper has made by hand have no parents.
+  return '_parent' in first
+}

@@ -1,6 +1,7 @@
 import { CacheTagError, show, type TagPosition } from '../../src/errors.js'
 import type { HelperOptions } from './engine.js'
 import { positionOf } from './helper.js'
+import { isCalledForValue } from './scope.js'
 
 /**
  * The helper `cacheTags`, for the keyword `tags`: its arguments make one tag, with colons between them, and each named
@@ -12,6 +13,7 @@ import { positionOf } from './helper.js'
  */
 export function cacheTags(...args: unknown[]): string[] {
   const options = args.pop() as HelperOptions
+  if (isCalledForValue(options.data)) return []
   const position = positionOf(options, undefined)
   const groups = args.length === 0 ? [] : [args]
   for (const [name, value] of Object.entries(options.hash)) groups.push([name, value])

@@ -118,6 +118,34 @@ describe.each(['sync', 'async'] as const)('a body sees (%s)', (kind) => {
     )
   })
 
+  it.each([
+    '{{#> layout}}X{{#cache 60 "n"}}{{name}}{{/cache}}{{/layout}}',
+    '{{#> layout}}X{{#cache 60 "n" @root.id tags=(cacheTags "shop" product=@root.id)}}{{name}}{{/cache}}{{/layout}}',
+    '{{#> layout}}X{{#cache seconds "n"}}{{#nocache}}{{name}}{{/nocache}}{{/cache}}{{/layout}}',
+    '{{#each xs}}{{#> layout}}X{{#cache 60 "n" @index}}{{> item}}{{@root.name}}{{/cache}}{{/layout}}{{/each}}',
+    '{{#cache 60 "out"}}{{#> layout}}X{{#> layout}}Y{{#cache 60 "n"}}{{name}}{{/cache}}{{/layout}}{{/layout}}{{/cache}}',
+  ])(
+    'the page in the block of a partial that asks first whether it has one: %s',
+    async (source) => {
+      const page = setUp(kind)
+      const asked = '{{#if @partial-block}}<{{> @partial-block}}>{{else}}none{{/if}}'
+      page.handlebars.registerPartial({
+        layout: asked,
+        item: '{{#cache 60 "i" this}}{{this}}{{/cache}}',
+      })
+      const context = { name: 'N', id: 7, seconds: 60, xs: ['a', 'b'] }
+      const helpers = {
+        cacheTags: () => [],
+        nocache(this: unknown, { fn }: Handlebars.HelperOptions) {
+          return fn(this)
+        },
+      }
+      const expected = untagged(page, source, context, { helpers })
+      expect(expected).toContain('N>')
+      for (const _ of ['cold', 'warm']) expect(await page.render(source, context)).toBe(expected)
+    },
+  )
+
   it('partials with a context, with values, by a computed name, and of themselves', async () => {
     const page = setUp(kind)
     page.handlebars.registerPartial({
