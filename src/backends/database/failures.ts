@@ -104,13 +104,15 @@ export function isAnswer(error: unknown): boolean {
 
 function isPostgresAnswer({ code, severity }: DriverError): boolean {
   if (typeof code !== 'string' || typeof severity !== 'string' || code.length !== 5) return false
-  // Connection failures; no connection left; shutting down or starting; the disk.
-  return !/^(?:08|53|57P|58|F0|XX)/.test(code)
+  // Connection failures; a login that is refused, or a database that is not there; no connection left; shutting down or
+  // starting; the disk.
+  return !/^(?:08|28|3D|53|57P|58|F0|XX)/.test(code)
 }
 
 function isMysqlAnswer({ errno, sqlState }: DriverError): boolean {
   if (typeof errno !== 'number' || typeof sqlState !== 'string') return false
-  return !sqlState.startsWith('08') && !NOT_SERVING.has(errno)
+  // Connection failures, and a login that is refused.
+  return !/^(?:08|28)/.test(sqlState) && !NOT_SERVING.has(errno)
 }
 
 function isSqliteAnswer({ code, message }: DriverError): boolean {
