@@ -52,22 +52,36 @@ const OUTCOMES: ReadonlySet<unknown> = new Set<WriteOutcome>([
   'failed',
 ])
 
-/**
- * What became of each entry goes far: into the reasons that a page states, and to who waits for another's entry.
- *
- * @throws Error: it is not told for each, or in other words.
- */
-function checkOutcomes(outcomes: unknown, count: number): readonly WriteOutcome[] {
-  if (
-    Array.isArray(outcomes) &&
-    outcomes.length === count &&
-    outcomes.every((outcome) => OUTCOMES.has(outcome))
-  ) {
-    return outcomes as readonly WriteOutcome[]
-  }
-  const said = Array.isArray(outcomes) ? `[${outcomes.map(show).join(', ')}]` : show(outcomes)
+/** What a store gives for each key or entry. */
+interface Each<T> {
+  readonly method: string
+  readonly isOne: (one: unknown) => one is T
+  readonly words: string
+}
+
+/** It goes far: into the reasons that a page states, and to who waits for another's entry. */
+const OUTCOME: Each<WriteOutcome> = {
+  method: 'writeEntries',
+  isOne: (one): one is WriteOutcome => OUTCOMES.has(one),
+  words: `one of ${[...OUTCOMES].join(', ')}`,
+}
+
+const REMOVED: Each<boolean> = {
+  method: 'removeEntries',
+  isOne: (one): one is boolean => typeof one === 'boolean',
+  words: 'true or false',
+}
+
+/** @throws TypeError: it is not given for each, or is something else. */
+function checkEach<T>(
+  { method, isOne, words }: Each<T>,
+  given: unknown,
+  count: number,
+): readonly T[] {
+  if (Array.isArray(given) && given.length === count && given.every(isOne)) return given
+  const said = Array.isArray(given) ? `[${given.map(show).join(', ')}]` : show(given)
   throw new TypeError(
-    `writeEntries returned ${said} for ${count}; it returns a list with one of ${[...OUTCOMES].join(', ')} for each`,
+    `${method} returned ${said} for ${count}; it returns a list with ${words} for each`,
   )
 }
 
@@ -167,11 +181,13 @@ export class CompleteStore {
   writeEntries(entries: readonly WriteEntry<unknown>[]): MaybePromise<readonly WriteOutcome[]> {
     const written = this.#store.writeEntries(entries)
     if (this.#isOurs) return written
-    return chain(written, (outcomes) => checkOutcomes(outcomes, entries.length))
+    return chain(written, (outcomes) => checkEach(OUTCOME, outcomes, entries.length))
   }
 
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]> {
-    return this.#store.removeEntries(keys)
+    const removed = this.#store.removeEntries(keys)
+    if (this.#isOurs) return removed
+    return chain(removed, (given) => checkEach(REMOVED, given, keys.length))
   }
 
   touchEntry(key: string, expiresAtMs: Deadline): MaybePromise<boolean> {

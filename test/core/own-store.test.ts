@@ -141,7 +141,7 @@ class Answering extends Entries {
   }
 }
 
-describe('what a store says of what it was to write', () => {
+describe('what a store says of what it did', () => {
   beforeEach(() => {
     const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     onTestFinished(() => spy.mockRestore())
@@ -173,4 +173,20 @@ describe('what a store says of what it was to write', () => {
       expect(await fragments.render({ name: 'box', timeout: 60, lock }, () => 'text')).toBe('text')
     },
   )
+
+  it.each([
+    ['nothing', () => undefined, 'returned undefined for 1'],
+    ['less than was asked for', () => [], 'returned [] for 1'],
+    ['numbers', () => [1], 'returned [1] for 1'],
+  ])('a store that says %s of what it removed fails the call', async (_what, answer, message) => {
+    class Removing extends Entries {
+      override removeEntries() {
+        return answer() as unknown as boolean[]
+      }
+    }
+    const cache = new OverEntries(new Removing())
+    const failure = { code: 'FRAGCACHE_BACKEND_FAILED', message: expect.stringContaining(message) }
+    await expect(cache.delete('k')).rejects.toMatchObject(failure)
+    await expect(cache.deleteMany(['k'])).rejects.toMatchObject(failure)
+  })
 })
