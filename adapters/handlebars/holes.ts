@@ -18,7 +18,6 @@ import { indentHole, withoutIndents } from './indent.js'
 import { callForHole, isOfOneRender, templateOf } from './instrument.js'
 import { currentPage, inPage, type Page, type PageOptions } from './pages.js'
 import { isInline, type TemplateRegistry } from './partials.js'
-import { isCalledForValue } from './scope.js'
 import type { Template } from './template.js'
 
 export const ENGINE = 'handlebars'
@@ -159,7 +158,6 @@ export function makeHoleHelper(
     if (options === undefined || typeof body !== 'function') {
       throw handlebarsHoleFaults.inline(positionOf(options, undefined))
     }
-    if (isCalledForValue(options.data)) return '' + (body(this) as string)
     const template = templateOf(body)
     const position = positionOf(options, template)
     const [id] = args

@@ -206,6 +206,25 @@ describe.each(['sync', 'async'] as const)('a nocache block, %s', (kind) => {
     expect(await page.render(source, { user: 'Cid' })).toBe('1 Cid')
     expect(runs()).toBe(1)
   })
+
+  it.each([
+    '<{{{@partial-block}}}>',
+    '{{#with @partial-block}}<{{{this}}}>{{/with}}',
+    '{{#if @partial-block}}<{{> @partial-block}}>{{/if}}',
+  ])(
+    'is the own one of each visitor where its block is called for its value: %s',
+    async (frame) => {
+      const page = start()
+      let visitor = ''
+      page.handlebars.registerHelper('visitor', () => visitor)
+      page.handlebars.registerPartial({ frame })
+      const source =
+        '{{#cache 60 "a"}}{{#> frame}}Hi {{#nocache}}{{visitor}}{{/nocache}}{{/frame}}{{/cache}}'
+      for (visitor of ['Ann', 'Bob']) {
+        expect(await page.render(source, {})).toBe(`<Hi ${visitor}>`)
+      }
+    },
+  )
 })
 
 void registerCache

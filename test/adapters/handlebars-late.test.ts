@@ -123,6 +123,7 @@ describe.each(['sync', 'async'] as const)('a body sees (%s)', (kind) => {
     '{{#> layout}}X{{#cache 60 "n" @root.id tags=(cacheTags "shop" product=@root.id)}}{{name}}{{/cache}}{{/layout}}',
     '{{#> layout}}X{{#cache seconds "n"}}{{#nocache}}{{name}}{{/nocache}}{{/cache}}{{/layout}}',
     '{{#each xs}}{{#> layout}}X{{#cache 60 "n" @index}}{{> item}}{{@root.name}}{{/cache}}{{/layout}}{{/each}}',
+    '{{#cache 60 "out"}}{{#> layout}}X{{#nocache}}{{name}}{{/nocache}}{{/layout}}{{/cache}}',
     '{{#cache 60 "out"}}{{#> layout}}X{{#> layout}}Y{{#cache 60 "n"}}{{name}}{{/cache}}{{/layout}}{{/layout}}{{/cache}}',
   ])(
     'the page in the block of a partial that asks first whether it has one: %s',
