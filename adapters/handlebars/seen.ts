@@ -1,3 +1,4 @@
+import { isObject } from '../../src/fragment/personal-names.js'
 import type { Code, Container, DataFrame } from './engine.js'
 import { copyFrame } from './scope.js'
 import { placeOfContext, placeOfParam } from './syntax.js'
@@ -117,8 +118,4 @@ function seeingContainer(container: Container, data: DataFrame): Container {
 
 function isFrame(value: unknown): boolean {
   return isObject(value) && frames.has(value)
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
 }
