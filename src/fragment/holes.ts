@@ -263,13 +263,21 @@ function renderParts(
 function renderEach(parts: Parts, holes: HoleRenderer): MaybePromise<string | undefined>[] {
   const texts: MaybePromise<string | undefined>[] = []
   try {
-    for (const part of parts) texts.push(typeof part === 'string' ? part : holes.render(part))
+    for (const part of parts) {
+      texts.push(typeof part === 'string' ? part : chain(holes.render(part), withoutMarks))
+    }
   } catch (error) {
     // Nobody is going to ask for those that are on their way.
     for (const text of texts) if (isPromise(text)) text.catch(() => undefined)
     throw error
   }
   return texts
+}
+
+/** @throws CacheTagError: a hole shows the placeholder of another one, which a named value may hold. */
+function withoutMarks(text: string | undefined): string | undefined {
+  if (text !== undefined) checkStray(text)
+  return text
 }
 
 function join(parts: Parts, texts: readonly (string | undefined)[]): Shown | undefined {

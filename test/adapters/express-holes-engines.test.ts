@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import { createCaches, LocMemCache, type Cache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
+import type { HelperOptions } from 'handlebars'
 import { describe, expect, it } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { watchOutcomes } from '../support/cached-site.js'
@@ -18,16 +19,24 @@ const templates = {
     page: `{{ run }} {% nocache %}<{{ user }}>{% endnocache %}{% cache 600 outer %}[{{ run }}{% nocache %}({{ user }}){% endnocache %}{% cache 600 inner %}{{ run }}{% nocache %}/{{ user }}/{% endnocache %}{% endcache %}]{% endcache %}{% for x in [1, 2] %}{% nocache %}{{ token }};{% endnocache %}{% endfor %}{% nocache %}{% cache 600 mine user %}{{ user }}{% endcache %}{% endnocache %}`,
     altered: `{% filter upper %}{% nocache %}{{ user }}{% endnocache %}{% endfilter %}`,
     broken: `{% nocache %}{{ fail() }}{% endnocache %}`,
+    named: `{% set text %}{% nocache %}{{ user }}{% endnocache %}{% endset %}{% nocache text=text %}{{ text | safe }}{% endnocache %}`,
   },
   handlebars: {
     page: `{{run}} {{#nocache}}<{{user}}>{{/nocache}}{{#cache 600 "outer"}}[{{run}}{{#nocache}}({{user}}){{/nocache}}{{#cache 600 "inner"}}{{run}}{{#nocache}}/{{user}}/{{/nocache}}{{/cache}}]{{/cache}}{{#each xs}}{{#nocache}}{{@root.token}};{{/nocache}}{{/each}}{{#nocache}}{{#cache 600 "mine" user}}{{user}}{{/cache}}{{/nocache}}`,
     broken: `{{#nocache}}{{#if fail}}{{fail}}{{/if}}{{/nocache}}`,
+    named: `{{#captured}}{{#nocache}}{{user}}{{/nocache}}{{else}}{{#nocache text=@text}}{{{text}}}{{/nocache}}{{/captured}}`,
   },
   eta: {
     page: `<%= it.run %> <% nocache %><<%= it.user %>><% endnocache %><% cache 600 outer %>[<%= it.run %><% nocache %>(<%= it.user %>)<% endnocache %><% cache 600 inner %><%= it.run %><% nocache %>/<%= it.user %>/<% endnocache %><% endcache %>]<% endcache %><% for (const x of [1, 2]) { %><% nocache %><%= it.token %>;<% endnocache %><% } %><% nocache %><% cache 600 mine it.user %><%= it.user %><% endcache %><% endnocache %>`,
     broken: `<% nocache %><%= it.fail() %><% endnocache %>`,
+    named: `<% const text = capture(() => { %><% nocache %><%= it.user %><% endnocache %><% }) %><% nocache text=text %><%~ it.text %><% endnocache %>`,
   },
 } as const
+
+/** Hands the text of its first block to its second. */
+function captured(this: unknown, { fn, inverse, data }: HelperOptions): string {
+  return inverse(this, { data: { ...(data as object), text: fn(this) } })
+}
 
 const shown = (user: string, run: number): string =>
   `${run} <${user}>[${run}(${user})${run}/${user}/]t-${user};t-${user};${user}`
@@ -56,7 +65,13 @@ describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
         let runs = 0
         app.use(pages.cachePage(600), (req, res) => {
           const run = ++runs
-          const it = { run, user: 'the view’s', token: 'the view’s', xs: [1, 2] }
+          const it = {
+            run,
+            user: 'the view’s',
+            token: 'the view’s',
+            xs: [1, 2],
+            helpers: { captured },
+          }
           res.render(req.path.slice(1).replace(/-.*/, ''), it)
         })
         app.use((error: unknown, _req: Request, res: Response, next: () => void) => {
@@ -96,6 +111,15 @@ describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
           const { status, text } = await get('/broken', user)
           expect(status).toBe(500)
           expect(text).toContain('the hole failed')
+        }
+      })
+
+      it('do not take the text of another hole, which is not there yet', async () => {
+        const { get } = await holedSite()
+        for (const user of ['ann', 'ben']) {
+          const { status, text } = await get('/named', user)
+          expect(status).toBe(500)
+          expect(text).toContain('the output of nocache was carried out of')
         }
       })
 
