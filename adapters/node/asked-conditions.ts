@@ -4,12 +4,12 @@ import { isConditional } from '../../src/http/conditional.js'
 import { headerText, type HeaderFields } from '../../src/http/header-values.js'
 import { fieldsOf, type StoredResponse } from '../../src/http/stored-response.js'
 import { asksForAny, hasAlready } from './client-conditions.js'
-import { rawHeadersOf, setHeaders } from './protocol.js'
+import { distinctOf, meantOf, rawHeadersOf, setHeaders, type HeaderForms } from './protocol.js'
 import { unnoticed } from './unnoticed.js'
 
 /** The conditions of a client's request (`If-None-Match` and the like), while its handler sees other ones. */
 export class AskedConditions {
-  #asked: Pick<IncomingMessage, 'headers' | 'rawHeaders'> | undefined
+  #asked: HeaderForms | undefined
 
   constructor(private readonly req: IncomingMessage) {}
 
@@ -26,7 +26,7 @@ export class AskedConditions {
   replace(page?: StoredResponse): void {
     unnoticed(() => {
       const { headers, rawHeaders } = this.req
-      this.#asked ??= { headers, rawHeaders }
+      this.#asked ??= { headers, rawHeaders, headersDistinct: distinctOf(this.req) }
       replaceConditions(this.req, page)
     })
   }
@@ -67,17 +67,20 @@ const CONDITIONS: readonly string[] = [
  */
 function replaceConditions(req: IncomingMessage, page: StoredResponse | undefined): void {
   const headers = { ...req.headers }
-  const rawHeaders = rawHeadersOf(req.rawHeaders, (name) => !CONDITIONS.includes(name))
+  const isKept = (name: string) => !CONDITIONS.includes(name)
+  const rawHeaders = rawHeadersOf(req.rawHeaders, isKept)
+  const headersDistinct = meantOf(distinctOf(req), isKept)
   for (const name of CONDITIONS) Reflect.deleteProperty(headers, name)
   const fields = page === undefined ? {} : fieldsOf(page)
   const add = (name: string, value: string | undefined) => {
     if (value === undefined) return
     headers[name.toLowerCase()] = value
     rawHeaders.push(name, value)
+    if (headersDistinct !== undefined) headersDistinct[name.toLowerCase()] = [value]
   }
   add('If-None-Match', headerText(fields, 'etag'))
   add('If-Modified-Since', headerText(fields, 'last-modified'))
-  setHeaders(req, { headers, rawHeaders })
+  setHeaders(req, { headers, rawHeaders, headersDistinct })
 }
 
 /**
@@ -85,15 +88,13 @@ function replaceConditions(req: IncomingMessage, page: StoredResponse | undefine
  *
  * @param asked - As it was before {@link replaceConditions}.
  */
-function restoreConditions(
-  req: IncomingMessage,
-  asked: Pick<IncomingMessage, 'headers' | 'rawHeaders'>,
-): void {
+function restoreConditions(req: IncomingMessage, asked: HeaderForms): void {
   const { headers } = req
   for (const name of CONDITIONS) {
     const value = asked.headers[name]
     if (value === undefined) Reflect.deleteProperty(headers, name)
     else headers[name] = value
   }
-  setHeaders(req, { rawHeaders: asked.rawHeaders })
+  const { rawHeaders, headersDistinct } = asked
+  setHeaders(req, { rawHeaders, headersDistinct })
 }

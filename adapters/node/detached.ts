@@ -9,7 +9,7 @@ import {
 } from 'node:http'
 import { DiscardingSocket } from './discarding-socket.js'
 import type { Host } from './host.js'
-import { rawHeadersOf } from './protocol.js'
+import { distinctOf, meantOf, rawHeadersOf, setHeaders } from './protocol.js'
 import { targetOf } from './request.js'
 
 /** How a detached run ended. */
@@ -109,8 +109,14 @@ function receive(
   const { request } = received
   detached.add(request)
   request.url = url
-  request.headers = copyHeaders(req.headers)
-  request.rawHeaders = rawHeadersOf(req.rawHeaders, (name) => Object.hasOwn(request.headers, name))
+  const headers = copyHeaders(req.headers)
+  const isKept = (name: string) => Object.hasOwn(headers, name)
+  const rawHeaders = rawHeadersOf(req.rawHeaders, isKept)
+  setHeaders(request, {
+    headers,
+    rawHeaders,
+    headersDistinct: meantOf(distinctOf(req), isKept),
+  })
   return received
 }
 

@@ -53,16 +53,51 @@ export function rawHeadersOf(
   return rawHeaders.filter((_text, i) => isMeant((rawHeaders[i - (i % 2)] ?? '').toLowerCase()))
 }
 
-/** Replaces the headers of a request, which has no setters for them over HTTP/2. */
-export function setHeaders(
-  req: IncomingMessage,
-  { headers, rawHeaders }: Partial<Pick<IncomingMessage, 'headers' | 'rawHeaders'>>,
-): void {
-  if (headers !== undefined) set(req, 'headers', headers)
-  if (rawHeaders !== undefined) set(req, 'rawHeaders', rawHeaders)
+/** The header fields of a request, in each form that Node has for them; over HTTP/2 there are two. */
+export type HeaderForms = Pick<IncomingMessage, 'headers' | 'rawHeaders'> & {
+  readonly headersDistinct?: IncomingMessage['headersDistinct'] | undefined
 }
 
-function set(req: IncomingMessage, name: 'headers' | 'rawHeaders', value: unknown): void {
+/**
+ * The headers of a request that Node tells apart.
+ *
+ * @returns `undefined`: there are none, as over HTTP/2, or Node cannot tell them, since a layer has dropped raw headers.
+ */
+export function distinctOf(req: IncomingMessage): HeaderForms['headersDistinct'] {
+  try {
+    return req.headersDistinct
+  } catch {
+    return undefined
+  }
+}
+
+/** A copy of those whose lower-case name is meant. */
+export function meantOf(
+  distinct: HeaderForms['headersDistinct'],
+  isMeant: (name: string) => boolean,
+): HeaderForms['headersDistinct'] {
+  if (distinct === undefined) return undefined
+  const meant = Object.create(null) as NodeJS.Dict<string[]>
+  for (const [name, values] of Object.entries(distinct)) {
+    if (values !== undefined && isMeant(name)) meant[name] = [...values]
+  }
+  return meant
+}
+
+/**
+ * Replaces the headers of a request, which has no setters for them over HTTP/2.
+ *
+ * @param forms - With `rawHeaders` also `headersDistinct`: Node makes these from the raw ones when they are first read,
+ *   and takes as many as the client sent.
+ */
+export function setHeaders(req: IncomingMessage, forms: Partial<HeaderForms>): void {
+  const { headers, rawHeaders, headersDistinct } = forms
+  if (headers !== undefined) set(req, 'headers', headers)
+  if (rawHeaders !== undefined) set(req, 'rawHeaders', rawHeaders)
+  if (headersDistinct !== undefined) set(req, 'headersDistinct', headersDistinct)
+}
+
+function set(req: IncomingMessage, name: keyof HeaderForms, value: unknown): void {
   if (Reflect.set(req, name, value)) return
   Object.defineProperty(req, name, {
     value,

@@ -24,6 +24,29 @@ describe.each(oneExpress)('in $version', ({ express }) => {
       expect(runs.count).toBe(1)
     })
 
+    it('gets what the view makes of the headers that Node tells apart', async () => {
+      const { site } = await cachedSite(express, ({ headersDistinct }, res) => {
+        res.send(JSON.stringify([headersDistinct['x-last'], headersDistinct['if-none-match']]))
+      })
+      const { status, text } = await site.get('/p', { headers: { ...TAGGED, 'X-Last': 'z' } })
+      expect([status, text]).toEqual([200, '[["z"],null]'])
+    })
+
+    it('gets the page where a layer in front has dropped raw headers, which Node counts', async () => {
+      const { site } = await cachedSite(express, (_req, res) => void res.send('the page'), {
+        before: [
+          (req, _res, next) => {
+            req.rawHeaders = []
+            next()
+          },
+        ],
+      })
+      expect(await site.get('/p', { headers: TAGGED })).toMatchObject({
+        status: 200,
+        text: 'the page',
+      })
+    })
+
     it('gets it where the view sends its headers first', async () => {
       const { site } = await cachedSite(express, (_req, res) => {
         res.writeHead(200, { ETag: '"v"', 'Cache-Control': 'private' }).end('mine')

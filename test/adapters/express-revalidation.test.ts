@@ -34,7 +34,10 @@ function conditionsOf(req: Request): Record<string, string> {
   }
   for (const name of CONDITIONS) {
     const value = req.headers[name]
-    if (value !== raw[name] || value !== req.get(name)) throw new Error(`${name} is told twice`)
+    const [distinct] = req.headersDistinct[name] ?? []
+    if (value !== raw[name] || value !== req.get(name) || value !== distinct) {
+      throw new Error(`${name} is told twice`)
+    }
     if (value !== undefined) seen[name] = String(value)
   }
   return seen
