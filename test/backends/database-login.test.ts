@@ -46,6 +46,7 @@ describe.each([
   ['a user that PostgreSQL does not know', postgres, () => openPostgres(asNobody)],
   ['a database that PostgreSQL does not have', postgres, () => openPostgres(inNoDatabase)],
   ['a user that MariaDB does not know', mariadb, () => openMysql(asNobody)],
+  ['a database that MariaDB does not have', mariadb, () => openMysql(inNoDatabase)],
 ])('a login as %s', (_, server, open) => {
   it.skipIf(server === undefined)('is an outage, and not tried by each call', async () => {
     const told: OutageMessage[] = []

@@ -12,7 +12,7 @@ interface DriverError {
   readonly message?: unknown
 }
 
-const MISSING_TABLE = new Set<unknown>(['42P01', '3F000', 'ER_NO_SUCH_TABLE', 'ER_BAD_DB_ERROR'])
+const MISSING_TABLE = new Set<unknown>(['42P01', '3F000', 'ER_NO_SUCH_TABLE'])
 const CONFLICT = new Set<unknown>(['40P01', '40001', 'ER_LOCK_DEADLOCK'])
 const TOO_LARGE = new Set<unknown>(['SQLITE_TOOBIG', 'ER_NET_PACKET_TOO_LARGE', '54000'])
 
@@ -26,11 +26,12 @@ const OUT_OF_TIME = new Set<unknown>([
 ])
 
 /**
- * Of a MySQL or MariaDB server that is alive, but is going down, not ready, ends a connection, or takes no more. By
- * number: `mysql2` knows no names for the errors of MariaDB alone.
+ * Of a MySQL or MariaDB server that is alive, but is going down, not ready, ends a connection, takes no more, or does
+ * not have the database. By number: `mysql2` knows no names for the errors of MariaDB alone.
  */
 const NOT_SERVING = new Set<unknown>([
   1040, // ER_CON_COUNT_ERROR
+  1049, // ER_BAD_DB_ERROR
   1053, // ER_SERVER_SHUTDOWN
   1077, // ER_NORMAL_SHUTDOWN
   1184, // ER_NEW_ABORTING_CONNECTION
