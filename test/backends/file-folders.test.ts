@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import {
   chmod,
+  chown,
   link,
   lstat,
   mkdir,
@@ -127,6 +128,42 @@ describe('permissions', () => {
         expect(message).toContain('not writable or not readable')
         expect(cause).toBe('EACCES')
       }
+    },
+  )
+
+  it.runIf(process.getuid?.() === 0)(
+    'that forbid to read an entry make it a miss, and the next write replaces it',
+    async () => {
+      await chmod(bundle.folder, 0o755)
+      await chown(parent, 65_534, 65_534)
+      const asSite = (code: string) =>
+        runWorker(
+          bundle,
+          `const cache = new FileBasedCache({ location: args[0] })
+           ${code}
+           process.send(await Promise.all(['a', 'b', 'c'].map((key) => cache.get(key, { default: 'none' }))))`,
+          { args: [location], uid: 65_534 },
+        )
+      const store = (value: number) => `
+        await cache.set('a', ${value}, { tags: ['t'] })
+        await cache.set('b', ${value}, { tags: ['u'] })
+        await cache.set('c', ${value})`
+      expect(await asSite(store(1))).toEqual([1, 1, 1])
+      const asRoot = openFileCache({ location })
+      // Its tag's version, the clock of the invalidations and an entry are root's from here on.
+      const writeAsRoot = async () => {
+        await asRoot.invalidateTags(['t'])
+        await asRoot.set('c', 2)
+      }
+      await writeAsRoot()
+      expect(await asSite('')).toEqual(['none', 1, 'none'])
+      await writeAsRoot()
+      expect(await asSite(`await cache.invalidateTags(['u'])`)).toEqual(['none', 'none', 'none'])
+      await writeAsRoot()
+      expect(await asSite(store(3))).toEqual([3, 3, 3])
+      await writeAsRoot()
+      expect(await asSite('await cache.clear()')).toEqual(['none', 'none', 'none'])
+      expect(await entryFiles(location)).toEqual([])
     },
   )
 })

@@ -106,6 +106,10 @@ async function withFile<T>(
       if (code === 'ENOENT') return undefined
       if (code === 'ELOOP' || code === 'EMLINK') throw new DamagedEntryError('it is a link')
       if (code === 'ENXIO') throw new DamagedEntryError('it is not a regular file')
+      // Another user's, such as root's. Where the way to it is forbidden too, the location is what fails.
+      if (code === 'EACCES' && (await isInReach(path))) {
+        throw new DamagedEntryError('it is not readable for this process')
+      }
       throw error
     }
     try {
@@ -119,6 +123,10 @@ async function withFile<T>(
       await handle.close()
     }
   })
+}
+
+async function isInReach(path: string): Promise<boolean> {
+  return (await unless(['EACCES'], kindAt(path))) !== undefined
 }
 
 async function readUpTo(handle: FileHandle, length: number): Promise<Buffer> {

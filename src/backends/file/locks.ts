@@ -230,17 +230,20 @@ export class Locks {
   /** Removes what killed writers left: folders of their own, and locks they held. */
   async sweep(): Promise<void> {
     const names = (await unless(['ENOENT'], readdir(this.work))) ?? []
-    await mapLimited(names, 8, async (name) => {
-      const path = join(this.work, name)
-      if (name.startsWith(LOCK)) {
-        const [holder] = (await unless(['ENOENT', 'ENOTDIR'], readdir(path))) ?? []
-        if (holder === undefined) await failureOf(rmdir(path))
-        else if (await isLeftover(holder, join(path, holder))) await this.#revoke(path, holder)
-      } else if (/^(own|trash)-/.test(name)) {
-        const token = name.slice(name.indexOf('-') + 1)
-        if (await isLeftover(token, path, join(path, token))) await this.#discard(path)
-      }
-    })
+    // What cannot be looked at, such as another user's, is left to those who can: no reason to fail a call.
+    await mapLimited(names, 8, (name) => failureOf(this.#sweepOne(name)))
+  }
+
+  async #sweepOne(name: string): Promise<void> {
+    const path = join(this.work, name)
+    if (name.startsWith(LOCK)) {
+      const [holder] = (await unless(['ENOENT', 'ENOTDIR'], readdir(path))) ?? []
+      if (holder === undefined) await failureOf(rmdir(path))
+      else if (await isLeftover(holder, join(path, holder))) await this.#revoke(path, holder)
+    } else if (/^(own|trash)-/.test(name)) {
+      const token = name.slice(name.indexOf('-') + 1)
+      if (await isLeftover(token, path, join(path, token))) await this.#discard(path)
+    }
   }
 
   /** Removes the folders kept for the next turns. */
