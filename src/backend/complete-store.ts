@@ -104,6 +104,8 @@ export class CompleteStore {
   readonly readExpired: OwnStore<unknown>['readExpired']
   /** As {@link OwnStore.watchChanges}. */
   readonly watchChanges: OwnStore<unknown>['watchChanges']
+  /** Called by each write that begins while it is here, once something was stored by it. */
+  onStored: (() => void) | undefined
 
   /**
    * @param own - The same, if it is one of this package. In a user's, members of those names are nothing.
@@ -174,14 +176,27 @@ export class CompleteStore {
   }
 
   writeEntry(entry: WriteEntry<unknown>): MaybePromise<WriteOutcome> {
-    if (this.#own.writeEntry !== undefined) return this.#own.writeEntry(entry)
+    if (this.#own.writeEntry !== undefined) {
+      return this.#telling(this.#own.writeEntry(entry), (outcome) => outcome === 'stored')
+    }
     return chain(this.writeEntries([entry]), ([outcome = 'failed']) => outcome)
   }
 
   writeEntries(entries: readonly WriteEntry<unknown>[]): MaybePromise<readonly WriteOutcome[]> {
-    const written = this.#store.writeEntries(entries)
-    if (this.#isOurs) return written
-    return chain(written, (outcomes) => checkEach(OUTCOME, outcomes, entries.length))
+    const given = this.#store.writeEntries(entries)
+    const written = this.#isOurs
+      ? given
+      : chain(given, (outcomes) => checkEach(OUTCOME, outcomes, entries.length))
+    return this.#telling(written, (outcomes) => outcomes.includes('stored'))
+  }
+
+  #telling<T>(written: MaybePromise<T>, isStored: (given: T) => boolean): MaybePromise<T> {
+    const { onStored } = this
+    if (onStored === undefined) return written
+    return chain(written, (given) => {
+      if (isStored(given)) onStored()
+      return given
+    })
   }
 
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]> {
@@ -195,7 +210,7 @@ export class CompleteStore {
   }
 
   incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined> {
-    return this.#store.incrementEntry(key, delta)
+    return this.#telling(this.#store.incrementEntry(key, delta), (sum) => typeof sum === 'number')
   }
 
   readDeadline(key: string): MaybePromise<Deadline | undefined> {

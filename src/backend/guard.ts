@@ -17,6 +17,8 @@ export interface Guarded {
     readonly readsMayLag: boolean
     /** See `OwnStore.starting`. */
     readonly starting: Promise<void> | undefined
+    /** See `CompleteStore.onStored`. */
+    onStored: (() => void) | undefined
     isOutage(error: unknown): boolean
   }
   /** Asks the store anything. */
@@ -54,22 +56,6 @@ const BLIND = new Set([
   'serverStats',
 ])
 
-const always = () => true
-const isFound = (sum: unknown) => sum !== undefined
-
-/**
- * Operations that store something, and whether they did, by what they gave: after that it is known that the store
- * takes what it is given.
- */
-const STORED = new Map<string, (result: unknown) => boolean>([
-  ['set', always],
-  ['setMany', always],
-  ['invalidateTags', always],
-  ['add', (added) => added === true],
-  ['incr', isFound],
-  ['decr', isFound],
-])
-
 /** What the store has to be told before anything is read from it. */
 export interface Debt {
   /** @throws It could not be told. */
@@ -90,8 +76,6 @@ export class Guard {
   readonly #debts = new Set<Debt>()
   #failures = 0
   #recoveries = 0
-  /** A disk that is full or read-only goes on answering reads: they do not end the outage that a write began. */
-  #lastsUntilStored = false
   #isClosed = false
 
   /** @param timeLimitMs - `undefined`: the store is no server. */
@@ -119,8 +103,7 @@ export class Guard {
     const recoveriesBefore = this.#recoveries
     const succeeded = (value: T) => {
       // What was asked before the last failure says nothing of the time since.
-      const tells =
-        !isOfCopies && (!this.#lastsUntilStored || STORED.get(operation)?.(value) === true)
+      const tells = !isOfCopies && this.#of.store.onStored === undefined
       if (this.#failures === failuresBefore && tells) {
         this.#reportSuccess()
         circuit?.succeeded()
@@ -226,12 +209,24 @@ export class Guard {
     if (isLeftOver) return failure
     this.#failures++
     // A server that does not take what it is given says so, and that is no outage.
-    if (this.outage === undefined) {
-      this.#lastsUntilStored = this.#circuit === undefined && !READS.has(operation)
-    }
+    if (this.#circuit === undefined && !READS.has(operation)) this.#lastUntilStored()
     this.#outages.failed(alias, backend, failure)
     if (!this.#isClosed) this.#circuit?.failed(error)
     return failure
+  }
+
+  /**
+   * A disk that is full or read-only goes on answering reads and removals: they do not end the outage that a write
+   * began, and neither does what was stored by a write that began before the last failure.
+   */
+  #lastUntilStored(): void {
+    const { store } = this.#of
+    // Reads failed before it: that they succeed again tells enough.
+    if (this.outage !== undefined && store.onStored === undefined) return
+    const onStored = () => {
+      if (store.onStored === onStored) store.onStored = undefined
+    }
+    store.onStored = onStored
   }
 
   /** Lets the next call find out by itself how the store is; until then nobody asks it. */
@@ -256,7 +251,7 @@ export class Guard {
 
   #reportSuccess(): void {
     if (this.#outages.lasting !== undefined) this.#recoveries++
-    this.#lastsUntilStored = false
+    this.#of.store.onStored = undefined
     this.#outages.succeeded(this.#of.alias, this.#of.backendName)
   }
 }

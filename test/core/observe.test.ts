@@ -257,6 +257,13 @@ describe('fragcache:outage', () => {
       await expect(disk.incr('visits')).rejects.toThrow('not there')
       await expect(disk.add('visits', 1)).rejects.toThrow('the disk is full')
       expect(await disk.add('there', 2)).toBe(false)
+      // What is not to be kept is removed.
+      await disk.set('visits', 1, { timeout: 0 })
+      await disk.setMany({ others: 1, visits: 1 }, { timeout: 0 })
+      expect(await disk.add('visits', 1, { timeout: 0 })).toBe(true)
+      expect(await disk.getOrSet('visits', () => 1, { timeout: 0 })).toBe(1)
+      await disk.setMany({})
+      await disk.invalidateTags([])
     }
     expect(messages).toHaveLength(1)
     isFull = false
