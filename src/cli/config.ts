@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { hasCore } from '../backend/core.js'
 import type { Cache } from '../cache.js'
@@ -33,7 +33,11 @@ export interface Config {
  */
 export async function loadConfig(command: string, file: string | undefined): Promise<Config> {
   const path = file === undefined ? findConfig(command) : resolve(file)
-  if (!existsSync(path)) throw new UsageError(`${command}: there is no file ${path}`)
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there === undefined) throw new UsageError(`${command}: there is no file ${path}`)
+  if (there.isDirectory()) {
+    throw new UsageError(`${command}: --config ${path} is a folder; give a file in it`)
+  }
   const loaded = await load(command, path)
   const main = loaded['default'] ?? loaded['caches']
   if (main === undefined) {

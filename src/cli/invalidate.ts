@@ -11,7 +11,7 @@ import type { ListedEntry } from '../pages/listed.js'
 import { countEntries, showEntryCount } from './listing.js'
 import { Samples, showSample } from './samples.js'
 import type { Session } from './session.js'
-import { EXIT_DONE, type ExitCode } from './terminal.js'
+import { EXIT_DONE, visibleName, type ExitCode } from './terminal.js'
 
 export interface InvalidateArguments {
   readonly fragment?: string | undefined
@@ -286,13 +286,15 @@ function showCounts(entries: Counts): string {
 }
 
 async function inAll(session: Session, action: () => Promise<void>): Promise<void> {
-  try {
-    await session.strictly(action)
-  } catch (error) {
-    throw new CommandError(`invalidate: ${errorLine(error)}; all other caches were invalidated`, {
-      cause: error,
-    })
-  }
+  const failures = await session.failuresOf(action)
+  if (failures.size === 0) return
+  const told = [...failures].map(
+    ([alias, error]) => `${errorLine(error)}, in ${visibleName(alias)}`,
+  )
+  const { caches } = session
+  const count = new Set(caches.aliases.map((alias) => caches.get(alias))).size
+  const rest = failures.size < count ? '; all other caches were invalidated' : ''
+  throw new CommandError(`invalidate: ${told.join('; ')}${rest}`)
 }
 
 /** The caches that something uses; only caches know which ones keep the pages. */

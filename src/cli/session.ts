@@ -94,16 +94,44 @@ export class Session {
    * @throws What a call to a store failed with.
    */
   async strictly<T>(action: () => Promise<T>): Promise<T> {
-    const failures: unknown[] = []
+    const { result, failures } = await this.#noting(action)
+    const value = result()
+    for (const error of failures.values()) throw error
+    return value
+  }
+
+  /**
+   * Does something in several caches.
+   *
+   * @returns What failed, by alias.
+   * @throws What is no failure of a store.
+   */
+  async failuresOf(action: () => Promise<unknown>): Promise<ReadonlyMap<string, unknown>> {
+    const { result, failures } = await this.#noting(action)
+    if (failures.size === 0) result()
+    return failures
+  }
+
+  async #noting<T>(action: () => Promise<T>): Promise<{
+    /** Gives what it gave, or throws what it threw. */
+    readonly result: () => T
+    /** The first failure of each cache, by alias. */
+    readonly failures: ReadonlyMap<string, unknown>
+  }> {
+    const failures = new Map<string, unknown>()
     const note = (message: unknown) => {
-      const { error } = message as OperationMessage
-      if (error !== undefined) failures.push(error)
+      const { alias, error } = message as OperationMessage
+      if (error !== undefined && !failures.has(alias)) failures.set(alias, error)
     }
     subscribe(operationChannel.name, note)
     try {
-      const result = await action()
-      if (failures.length > 0) throw failures[0]
-      return result
+      const value = await action()
+      return { result: () => value, failures }
+    } catch (error) {
+      const result = () => {
+        throw error
+      }
+      return { result, failures }
     } finally {
       unsubscribe(operationChannel.name, note)
     }

@@ -79,6 +79,7 @@ describe('fragcache, called wrongly', () => {
     [['clear', 'default', '--config'], 'clear: --config: FILE is missing'],
     [['check'], '--config FILE is missing, and there is no fragcache.config.js'],
     [['check', '--config', 'none.mjs'], 'check: there is no file /'],
+    [['check', '--config', '.'], ' is a folder; give a file in it'],
     [
       ['list', 'default', '--limit', 'x', '--config', config],
       '--limit "x" is not a number of entries',
@@ -111,6 +112,31 @@ describe('fragcache, called wrongly', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' })
     expect(error).toContain(message)
     expect(error.split('\n').at(-1)).toBe(`See fragcache ${args[0]} --help.`)
+  })
+
+  it.each([
+    [
+      ['first', 'second', 'memory'],
+      'MemcachedCache: .*, in first; MemcachedCache: .*, in second; all other caches were invalidated',
+    ],
+    [['first', 'second'], 'MemcachedCache: .*, in first; MemcachedCache: .*, in second'],
+  ])('names each of the caches %j that could not be invalidated', async (aliases, message) => {
+    const open = {
+      memory: 'new DummyCache()',
+      gone: 'new MemcachedCache({ location: "127.0.0.1:1" })',
+    }
+    const entries = aliases.map(
+      (alias) => `${alias}: ${alias === 'memory' ? open.memory : open.gone}`,
+    )
+    const code = `export default createCaches({ ${entries.join(', ')} })`
+    for (const what of [
+      ['--tag', 't'],
+      ['--fragment', 'f', '--using', 'first'],
+    ]) {
+      const failed = await run(['invalidate', ...what, '--config', configure(folder, code)])
+      expect(failed).toMatchObject({ code: 1, out: '' })
+      expect(failed.error).toMatch(new RegExp(`^fragcache: invalidate: ${message}$`))
+    }
   })
 
   it.each([
