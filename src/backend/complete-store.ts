@@ -85,6 +85,19 @@ function checkEach<T>(
   )
 }
 
+/** Tells whoever waits for it that something was stored. */
+function telling<T>(
+  onStored: (() => void) | undefined,
+  written: MaybePromise<T>,
+  isStored: (given: T) => boolean,
+): MaybePromise<T> {
+  if (onStored === undefined) return written
+  return chain(written, (given) => {
+    if (isStored(given)) onStored()
+    return given
+  })
+}
+
 /**
  * A store with its defaults. A cache that is its own store may have a member of another kind that is named as
  * a method which it could have: only a function counts as that.
@@ -177,26 +190,18 @@ export class CompleteStore {
 
   writeEntry(entry: WriteEntry<unknown>): MaybePromise<WriteOutcome> {
     if (this.#own.writeEntry !== undefined) {
-      return this.#telling(this.#own.writeEntry(entry), (outcome) => outcome === 'stored')
+      return telling(this.onStored, this.#own.writeEntry(entry), (outcome) => outcome === 'stored')
     }
     return chain(this.writeEntries([entry]), ([outcome = 'failed']) => outcome)
   }
 
   writeEntries(entries: readonly WriteEntry<unknown>[]): MaybePromise<readonly WriteOutcome[]> {
+    const { onStored } = this
     const given = this.#store.writeEntries(entries)
     const written = this.#isOurs
       ? given
       : chain(given, (outcomes) => checkEach(OUTCOME, outcomes, entries.length))
-    return this.#telling(written, (outcomes) => outcomes.includes('stored'))
-  }
-
-  #telling<T>(written: MaybePromise<T>, isStored: (given: T) => boolean): MaybePromise<T> {
-    const { onStored } = this
-    if (onStored === undefined) return written
-    return chain(written, (given) => {
-      if (isStored(given)) onStored()
-      return given
-    })
+    return telling(onStored, written, (outcomes) => outcomes.includes('stored'))
   }
 
   removeEntries(keys: readonly string[]): MaybePromise<readonly boolean[]> {
@@ -210,7 +215,11 @@ export class CompleteStore {
   }
 
   incrementEntry(key: string, delta: number): MaybePromise<number | null | undefined> {
-    return this.#telling(this.#store.incrementEntry(key, delta), (sum) => typeof sum === 'number')
+    return telling(
+      this.onStored,
+      this.#store.incrementEntry(key, delta),
+      (sum) => typeof sum === 'number',
+    )
   }
 
   readDeadline(key: string): MaybePromise<Deadline | undefined> {
