@@ -1,4 +1,5 @@
 import type { DeferredSession } from '../../src/fragment/session.js'
+import { privateField } from '../../src/private-field.js'
 import type { Container, ContainerState, DataFrame } from './engine.js'
 import { stateOf, type Template } from './template.js'
 
@@ -76,7 +77,7 @@ class Scope {
   }
 }
 
-const scopes = new WeakMap<DeferredSession, Scope>()
+const scopes = privateField<DeferredSession, Scope>()
 
 export function scopeOf(session: DeferredSession): Scope {
   let scope = scopes.get(session)

@@ -5,6 +5,7 @@ import type { StoredHeader } from '../../src/http/stored-response.js'
 import type { Visitor } from '../../src/pages/policy.js'
 import type { Settings } from './settings.js'
 import type { PageRequest } from '../../src/pages/page.js'
+import { privateField } from '../../src/private-field.js'
 import { isPersonal, uriOf } from './request.js'
 import { SignInBehind } from './sign-in-behind.js'
 import { ShownCookies } from './shown-cookies.js'
@@ -250,10 +251,10 @@ export class VisitorWatch {
 }
 
 /** For which request an object of parsed cookies is watched. */
-const requestsOf = new WeakMap<object, IncomingMessage>()
+const requestsOf = privateField<object, IncomingMessage>()
 
 /** Whose reads of parsed cookies count: caches in one another watch the same object. */
-const allWatches = new WeakMap<IncomingMessage, VisitorWatch[]>()
+const allWatches = privateField<IncomingMessage, VisitorWatch[]>()
 
 function watchesOf(req: IncomingMessage): VisitorWatch[] {
   const known = allWatches.get(req)

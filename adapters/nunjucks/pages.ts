@@ -1,5 +1,6 @@
 import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { plainOf } from '../../src/fragment/watched.js'
+import { privateField } from '../../src/private-field.js'
 import type { Context, Runtime } from './engine.js'
 
 /** What the application renders, with all that it includes, extends and imports. */
@@ -16,7 +17,7 @@ export interface Page {
 let current: Page | undefined
 
 /** The pages of templates' variables, since bodies may run after the code around them. */
-const pages = new WeakMap<Context, Page>()
+const pages = privateField<Context, Page>()
 
 /** Runs what belongs to a page. */
 export function inPage<T>(page: Page | undefined, action: () => T): T {

@@ -7,6 +7,7 @@ import { templateFramesAround, type TemplateFrame } from '../../src/fragment/tem
 import { plainOf } from '../../src/fragment/watched.js'
 import type { HeldAt } from '../../src/fragment/personal-names.js'
 import { currentFrame } from '../../src/making/frame.js'
+import { privateField } from '../../src/private-field.js'
 import { renderBody, runAsBody } from './body.js'
 import type { Digests } from './digest.js'
 import type {
@@ -60,7 +61,7 @@ const AT = { at: true } as const
 const MAX_TAGS = 2_000
 
 /** What bodies see, by what is made of them. */
-const scopes = new WeakMap<TemplateFrame, Scope>()
+const scopes = privateField<TemplateFrame, Scope>()
 
 /** A variable that is not of a context. */
 const variableOf = (name: string): string => `{% ${name}`

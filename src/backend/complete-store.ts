@@ -85,7 +85,7 @@ function checkEach<T>(
   )
 }
 
-/** Tells whoever waits for it that something was stored. */
+/** Tells those who wait that something was stored. */
 function telling<T>(
   onStored: (() => void) | undefined,
   written: MaybePromise<T>,

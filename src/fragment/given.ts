@@ -1,3 +1,4 @@
+import { privateField } from '../private-field.js'
 import type { Alias, Names } from './personal-names.js'
 import { hasOwnGetter } from './properties.js'
 import type { TemplateFrame } from './template-frame.js'
@@ -49,27 +50,8 @@ export class Given implements HowGiven {
   }
 }
 
-/** Returns the object that it is given, for a class whose fields are to be that object's. */
-const Itself = function (variables: object) {
-  return variables
-} as unknown as new (variables: object) => object
-
-/**
- * What an included template is given, marked with how it came about by a private field of the object itself: for an
- * entry in a `WeakMap` it takes as long again as for the copy, and the garbage collector has to visit it.
- */
-export class Copy extends Itself {
-  readonly #given: Given
-
-  constructor(variables: object, given: Given) {
-    super(variables)
-    this.#given = given
-  }
-
-  static givenOf(variables: object): Given | undefined {
-    return #given in variables ? variables.#given : undefined
-  }
-}
+/** How the variables came about that an included template is given. */
+export const givens = privateField<object, Given>()
 
 /** The names of what is computed where it is read, by variables. */
 const computedKeys = new WeakMap<object, readonly string[]>()

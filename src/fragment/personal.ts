@@ -1,5 +1,6 @@
 import { show } from '../errors.js'
 import { currentFrame } from '../making/frame.js'
+import { privateField } from '../private-field.js'
 import { noteCopyOf, noteForCopy, takeGetters } from './computed-names.js'
 import { noteFound, noteUndeclared } from './guard.js'
 import {
@@ -23,7 +24,7 @@ import { PERSONAL_READ, warnOfFragment, warnOfPageRead } from './warnings.js'
 import { isMerged, PersonalNames, plainOf } from './watched.js'
 
 /** What the vary-on values name of what templates were given, by the frame of a body. */
-const varyOnNames = new WeakMap<TemplateFrame, readonly VaryOnName[]>()
+const varyOnNames = privateField<TemplateFrame, readonly VaryOnName[]>()
 
 /**
  * Says what the vary-on values of the body that runs now name of what templates were given. Where it is not said, all
