@@ -19,9 +19,14 @@ export async function compare(subjects, prepare = () => undefined) {
   const loops = {}
   for (const name of names) {
     prepare(name)
-    // Until the engine has compiled it for good.
-    for (let i = 0; i < 4; i++) loops[name] = await calibrate(subjects[name])
+    loops[name] = await calibrate(subjects[name])
   }
+  await warmUp(names, async (name) => {
+    prepare(name)
+    const ns = await time(subjects[name], loops[name])
+    loops[name] = Math.max(1, Math.round((ROUND_MS * 1e6) / ns))
+    return ns
+  })
   const times = Object.fromEntries(names.map((name) => [name, []]))
   for (let round = 0; round < ROUNDS; round++) {
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
@@ -90,7 +95,7 @@ export async function compareWaiting(subjects) {
   const names = Object.keys(subjects)
   const wall = Object.fromEntries(names.map((name) => [name, []]))
   const processor = Object.fromEntries(names.map((name) => [name, []]))
-  for (const name of names) await warmUp(subjects[name])
+  await warmUp(names, async (name) => (await timeWaiting(subjects[name])).processorUs)
   for (let round = 0; round < ROUNDS; round++) {
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
       const times = await timeWaiting(subjects[name])
@@ -107,16 +112,25 @@ export async function compareWaiting(subjects) {
   )
 }
 
+/** Turns in which nothing got quicker, after which nothing is expected to. */
+const IDLE_TURNS = 15
+
 /**
- * Calls it until the engine has compiled it for good: until several turns were no quicker than the best before. Of a
- * call that mostly waits, fewer are made in a turn than the engine waits for.
+ * Calls all of them in turns until the engine has compiled each for good, which takes a page of 20 fragments two
+ * seconds and more: until in many turns none was quicker than in its best before.
+ *
+ * @param {string[]} names
+ * @param {(name: string) => Promise<number>} turn - Calls one for a while. Gives what a call took.
  */
-async function warmUp(subject) {
-  let bestUs = Infinity
-  for (let turn = 0, idle = 0; turn < 40 && idle < 5; turn++) {
-    const { processorUs } = await timeWaiting(subject)
-    idle = processorUs < 0.97 * bestUs ? 0 : idle + 1
-    bestUs = Math.min(bestUs, processorUs)
+async function warmUp(names, turn) {
+  const best = Object.fromEntries(names.map((name) => [name, Infinity]))
+  for (let turns = 0, idle = 0; turns < 4 * IDLE_TURNS && idle < IDLE_TURNS; turns++) {
+    idle++
+    for (const name of names) {
+      const took = await turn(name)
+      if (took < 0.97 * best[name]) idle = 0
+      best[name] = Math.min(best[name], took)
+    }
   }
 }
 
