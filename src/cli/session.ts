@@ -94,8 +94,8 @@ export class Session {
    * @throws What a call to a store failed with.
    */
   async strictly<T>(action: () => Promise<T>): Promise<T> {
-    const { result, failures } = await this.#noting(action)
-    const value = result()
+    const failures = new Map<string, unknown>()
+    const value = await this.#noting(failures, action)
     for (const error of failures.values()) throw error
     return value
   }
@@ -107,31 +107,24 @@ export class Session {
    * @throws What is no failure of a store.
    */
   async failuresOf(action: () => Promise<unknown>): Promise<ReadonlyMap<string, unknown>> {
-    const { result, failures } = await this.#noting(action)
-    if (failures.size === 0) result()
+    const failures = new Map<string, unknown>()
+    try {
+      await this.#noting(failures, action)
+    } catch (error) {
+      if (failures.size === 0) throw error
+    }
     return failures
   }
 
-  async #noting<T>(action: () => Promise<T>): Promise<{
-    /** Gives what it gave, or throws what it threw. */
-    readonly result: () => T
-    /** The first failure of each cache, by alias. */
-    readonly failures: ReadonlyMap<string, unknown>
-  }> {
-    const failures = new Map<string, unknown>()
+  /** @param failures - Takes in the first failure of each cache, by alias. */
+  async #noting<T>(failures: Map<string, unknown>, action: () => Promise<T>): Promise<T> {
     const note = (message: unknown) => {
       const { alias, error } = message as OperationMessage
       if (error !== undefined && !failures.has(alias)) failures.set(alias, error)
     }
     subscribe(operationChannel.name, note)
     try {
-      const value = await action()
-      return { result: () => value, failures }
-    } catch (error) {
-      const result = () => {
-        throw error
-      }
-      return { result, failures }
+      return await action()
     } finally {
       unsubscribe(operationChannel.name, note)
     }
