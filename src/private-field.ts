@@ -7,7 +7,7 @@ export interface PrivateField<K extends object, V> {
 }
 
 /** Returns the object that it is given, for a class whose fields are to be that object's. */
-const Itself = function (object: object) {
+export const Itself = function (object: object) {
   return object
 } as unknown as new (object: object) => object
 

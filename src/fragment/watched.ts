@@ -1,6 +1,6 @@
 import { currentFrame } from '../making/frame.js'
 import { withComputed } from './computed-names.js'
-import { Given, givens, joined, type Variables } from './given.js'
+import { Copy, Given, joined, type Variables } from './given.js'
 import {
   aliased,
   isObject,
@@ -56,12 +56,12 @@ function varyOnNameIn(holder: unknown, name: string, page: unknown): VaryOnName 
 
 /** What the page was given whose variables these are, or were made of. */
 function pageOf(variables: object): unknown {
-  return givens.get(variables)?.page ?? variables
+  return Copy.givenOf(variables)?.page ?? variables
 }
 
 function givenOf(variables: unknown): Given | undefined {
   if (typeof variables !== 'object' || variables === null) return undefined
-  return givens.get(plainOf(variables))
+  return Copy.givenOf(plainOf(variables))
 }
 
 /**
@@ -164,7 +164,7 @@ export class PersonalNames {
       (key) => heldValue(variables, key) !== heldValue(given, key),
     )
     const how = { page: given as Variables, names: undefined, isApart: false }
-    givens.set(variables, new Given(how, others, NOTHING, undefined))
+    new Copy(variables, new Given(how, others, NOTHING, undefined))
   }
 
   /** What a page was given, or an included template, as it is watched; anything else as it is. */
@@ -188,7 +188,7 @@ export class PersonalNames {
     variables?: object,
   ): Name | undefined {
     if (!isObject(value) || originals.has(value)) return undefined
-    const given = variables && givens.get(variables)
+    const given = variables && Copy.givenOf(variables)
     const own = given?.own.get(variable)
     if (given?.isApart === true && own === undefined) return undefined
     for (const page of pages) {
@@ -220,7 +220,7 @@ export class PersonalNames {
   merge(variables: object, others: Variables, page: object = variables): object {
     const known = originals.get(variables)
     const plain = (known?.plain ?? variables) as Variables
-    const outer = givens.get(plain)
+    const outer = Copy.givenOf(plain)
     const isOfPage = known !== undefined || outer !== undefined || plainOf(page) === plain
     const held = isOfPage ? undefined : this.#held(plain, THIS, [page])
     const names = known?.names ?? (held === undefined ? this.#namesIn(plain) : namesWithin(held))
@@ -240,7 +240,7 @@ export class PersonalNames {
     }
     const all = Object.keys(own)
     const keys = same.size === 0 ? all : all.filter((key) => !same.has(key))
-    givens.set(copy, new Given(how, keys, frames.length === 0 ? NOTHING : new Set(frames), outer))
+    new Copy(copy, new Given(how, keys, frames.length === 0 ? NOTHING : new Set(frames), outer))
     return plain === variables ? copy : this.watch(copy)
   }
 
@@ -255,7 +255,7 @@ export class PersonalNames {
   }
 
   #givenNamesIn(variables: object): Names {
-    const given = givens.get(variables)
+    const given = Copy.givenOf(variables)
     if (given === undefined) return this.#names
     let names = this.#ofGiven.get(given)
     if (names === undefined) {
