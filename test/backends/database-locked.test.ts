@@ -72,6 +72,34 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
     await vi.waitFor(async () => expect(await cache.get('k')).toBe('before'), 3000)
   })
 
+  it('is asked to end a few statements at a time, or one that hung would have to begin a process for each of them first', async () => {
+    const max = 16
+    const { admin, cache, location } = await openPool(max, 200)
+    const locking = await admin.connect()
+    ends.unshift(() => locking.release(true))
+    await locking.query('BEGIN')
+    await locking.query(`LOCK TABLE ${location} IN ACCESS EXCLUSIVE MODE`)
+    const prototype = pg.Client.prototype as pg.Client & { cancel(...given: unknown[]): unknown }
+    const { cancel } = prototype
+    let asked = 0
+    let asking = 0
+    let most = 0
+    vi.spyOn(prototype, 'cancel').mockImplementation(function (this: unknown, ...given) {
+      asked++
+      most = Math.max(most, ++asking)
+      const { connection } = this as { readonly connection: NodeJS.EventEmitter }
+      connection.on('end', () => asking--)
+      return cancel.apply(this, given)
+    })
+    const sets = Array.from({ length: max }, () => cache.set('k', 'late'))
+    await Promise.allSettled(sets)
+    // Twice for each of them.
+    await vi.waitFor(() => expect(asked).toBeGreaterThanOrEqual(2 * max), 3000)
+    expect(most).toBe(4)
+    await cache.close()
+    await vi.waitFor(() => expect(asking).toBe(0), 3000)
+  })
+
   it.each([
     ['was altered', (location: string) => `ALTER TABLE ${location} ALTER cache_key TYPE text`],
     ['is known no more to a connection', () => 'DISCARD ALL'],

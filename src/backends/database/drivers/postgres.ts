@@ -1,6 +1,7 @@
 import type { Driver, DriverContext, Parameter, Statement } from '../driver.js'
 import { ConnectionDriver, PoolDriver, type Done, type Lending } from './client.js'
 import type { Listening } from './listening.js'
+import { PgCancellations, type KnownClient, type MakesMessengers } from './pg-cancellations.js'
 
 interface Query {
   readonly name?: string
@@ -10,31 +11,16 @@ interface Query {
 }
 
 /** What is used of a client of `pg`. */
-export interface PgClient extends Listening {
+export interface PgClient extends Listening, KnownClient {
   query(query: Query, done: Done): unknown
-  /** By which its server knows it. */
-  readonly processID?: unknown
-  readonly secretKey?: unknown
-}
-
-/** A client that only says which statement of another one the server is to end. */
-interface Messenger {
-  readonly connection?: {
-    readonly stream: { destroy(): void }
-    on(event: 'error' | 'end', listener: () => void): unknown
-  }
-  readonly cancel?: (client: object, query: undefined) => void
 }
 
 /** What is used of a pool of `pg`. */
-export interface PgPool extends Listening {
+export interface PgPool extends Listening, MakesMessengers {
   connect(
     done: (error: unknown, client: PgClient | undefined, release: (error?: Error) => void) => void,
   ): unknown
   readonly idleCount: number
-  /** How it makes its clients. */
-  readonly Client?: new (options: unknown) => Messenger
-  readonly options?: unknown
 }
 
 /** A client as the pool keeps it while it is being opened. */
@@ -46,7 +32,7 @@ interface OpeningClient {
 
 /** A pool of `pg`. */
 export function pgPoolDriver(database: PgPool, context: DriverContext): Driver {
-  const { limitMs } = context
+  const cancellations = new PgCancellations(database, context.limitMs)
   const lending: Lending<PgClient> = {
     borrow(lent) {
       const mayOpen = database.idleCount === 0
@@ -55,7 +41,7 @@ export function pgPoolDriver(database: PgPool, context: DriverContext): Driver {
         client?.on('error', ignore)
         lent(error, client, (fate) => {
           client?.removeListener('error', ignore)
-          if (fate === 'unanswered' && client !== undefined) cancel(database, client, limitMs)
+          if (fate === 'unanswered' && client !== undefined) cancellations.add(client)
           release(
             fate === 'kept' ? undefined : new Error('fragcache: the connection is of no more use'),
           )
@@ -67,31 +53,6 @@ export function pgPoolDriver(database: PgPool, context: DriverContext): Driver {
     destroy: (opening) => (opening as OpeningClient).connection?.stream?.destroy(),
   }
   return new PoolDriver('postgresql', database, lending, ask, context, database)
-}
-
-/**
- * Ends what the server does for a client that is given up. While it waits for a lock it does not notice that its client
- * has gone: with the call after call that waits for a table which is locked, all its connections would be taken.
- *
- * @param limitMs - For how long that is tried.
- */
-function cancel(database: PgPool, client: PgClient, limitMs: number): void {
-  askToCancel(database, client, limitMs)
-  // What comes before the server has begun with the statement goes unheard.
-  setTimeout(() => askToCancel(database, client, limitMs), limitMs).unref()
-}
-
-function askToCancel({ Client, options }: PgPool, client: PgClient, limitMs: number): void {
-  const { processID, secretKey } = client
-  if (Client === undefined || typeof processID !== 'number') return
-  const messenger = new Client(options)
-  const { connection } = messenger
-  if (connection === undefined || messenger.cancel === undefined) return
-  connection.on('error', ignore)
-  // It has no statement under way, as far as `pg` is to know: then it asks the server to end the one that has.
-  messenger.cancel({ processID, secretKey, activeQuery: undefined }, undefined)
-  const timer = setTimeout(() => connection.stream.destroy(), limitMs).unref()
-  connection.on('end', () => clearTimeout(timer))
 }
 
 /** One client of `pg`. */
