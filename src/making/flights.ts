@@ -10,6 +10,9 @@ type Late = typeof LATE
 /** Makings whose end is remembered. */
 const MAX_ENDED = 1_000
 
+/** Flights after which the map of those under way is copied, if it has no more entries than that. */
+const RENEWED_AFTER = 16
+
 /** How long a caller waits for what another one makes. */
 export interface Patience {
   /** When it was asked for, by `nextMoment`. */
@@ -25,7 +28,8 @@ export interface PatienceOf<Landed> extends Patience {
 
 /** What is being looked up or made over one cache, by stored key. */
 export class Flights<Landed> {
-  readonly #flights = new Map<string, Flight<Landed>>()
+  #flights = new Map<string, Flight<Landed>>()
+  #sinceRenewed = 0
   /** When the last makings ended, by key, the oldest first. */
   readonly #ended = new Map<string, number>()
   #forgottenUntil = 0
@@ -55,6 +59,17 @@ export class Flights<Landed> {
     }
     flight.takePlaceOf(running)
     this.#flights.set(key, flight)
+    this.#renew()
+  }
+
+  /**
+   * A `Map` of V8 that grows or shrinks gets a new table, and the old one refers to it. Once such a table is old, all
+   * later ones, and whatever was ever in them, would stay in memory until the next full garbage collection.
+   */
+  #renew(): void {
+    if (++this.#sinceRenewed < Math.max(RENEWED_AFTER, this.#flights.size)) return
+    this.#sinceRenewed = 0
+    this.#flights = new Map(this.#flights)
   }
 
   /**
