@@ -1,3 +1,4 @@
+import { privateField } from '../private-field.js'
 import {
   isObject,
   LOCALS,
@@ -21,7 +22,7 @@ interface Computed {
   readonly reads: readonly Read[]
 }
 
-const computedIn = new WeakMap<object, ReadonlyMap<string, Computed>>()
+const computedIn = privateField<object, ReadonlyMap<string, Computed>>()
 
 /** What is read now, while a getter runs for a copy. */
 let reads: Read[] | undefined

@@ -1,4 +1,4 @@
-import { Itself } from '../private-field.js'
+import { Itself, privateField } from '../private-field.js'
 import type { Alias, Names } from './personal-names.js'
 import { hasOwnGetter } from './properties.js'
 import type { TemplateFrame } from './template-frame.js'
@@ -68,7 +68,7 @@ export class Copy extends Itself {
 }
 
 /** The names of what is computed where it is read, by variables. */
-const computedKeys = new WeakMap<object, readonly string[]>()
+const computedKeys = privateField<object, readonly string[]>()
 
 function computedIn(variables: object): readonly string[] {
   let keys = computedKeys.get(variables)

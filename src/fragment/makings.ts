@@ -5,6 +5,7 @@ import type { Landed } from '../making/landed.js'
 import { MakingsByCache } from '../making/makings.js'
 import type { Order } from '../making/order.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
+import { privateField } from '../private-field.js'
 import type { Content } from './hole-parts.js'
 import type { HoleRenderer } from './hole-parts.js'
 import { canShow, showContent } from './holes.js'
@@ -32,7 +33,7 @@ export function orderOf(fragment: Fragment): Order {
   return { cache, key, storedKey, tags, ageing, producerTimeoutMs, subject }
 }
 
-const unfinished = new WeakMap<FragmentFlight, Content>()
+const unfinished = privateField<FragmentFlight, Content>()
 
 /** Notes what a body had put out before it threw. */
 export function leaveUnfinished(flight: FragmentFlight, content: Content): void {

@@ -1,4 +1,5 @@
 import { currentFrame, runSyncIn } from '../making/frame.js'
+import { privateField } from '../private-field.js'
 import { isSameAlias, readWhole, type Name } from './personal-names.js'
 import { templateFramesAround, type TemplateFrame } from './template-frame.js'
 
@@ -14,7 +15,7 @@ interface Copied {
 }
 
 /** What was copied while a body runs, by its frame. */
-const copied = new WeakMap<TemplateFrame, Copied[]>()
+const copied = privateField<TemplateFrame, Copied[] | undefined>()
 
 /**
  * A copy that is being made, as by `{ ...variables }`, of which it is not known yet what becomes: all keys are asked for, and then of
@@ -107,7 +108,7 @@ function isRenamed({ key, value, from }: Copied, others: Variables): boolean {
 export function readCopied(frame: TemplateFrame): void {
   const left = copied.get(frame)
   if (left === undefined) return
-  copied.delete(frame)
+  copied.set(frame, undefined)
   runSyncIn(frame, () => {
     for (const { name, value } of left) readWhole(name, value)
   })

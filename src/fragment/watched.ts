@@ -1,4 +1,5 @@
 import { currentFrame } from '../making/frame.js'
+import { Itself, privateField } from '../private-field.js'
 import { withComputed } from './computed-names.js'
 import { Copy, Given, joined, type Variables } from './given.js'
 import {
@@ -29,7 +30,23 @@ interface Original {
   readonly isPart: boolean
 }
 
-const originals = new WeakMap<object, Original>()
+/** Marks a stand-in with what it stands for. */
+class StandIn extends Itself {
+  readonly #original: Original
+
+  constructor(standIn: object, original: Original) {
+    super(standIn)
+    this.#original = original
+  }
+
+  static originalOf(value: unknown): Original | undefined {
+    return isObject(value) && #original in value ? value.#original : undefined
+  }
+}
+
+function isStandIn(value: unknown): boolean {
+  return StandIn.originalOf(value) !== undefined
+}
 
 /** The variable of what a template, or a block, is of. */
 const THIS = '.'
@@ -72,11 +89,11 @@ function givenOf(variables: unknown): Given | undefined {
  */
 export class PersonalNames {
   readonly #names: Names
-  /** By what is watched in them. */
-  readonly #standIns = new WeakMap<Names, WeakMap<object, object>>()
+  /** Of an object, by what is watched in it. */
+  readonly #standIns = privateField<object, WeakMap<Names, object>>()
   readonly #joined = new WeakMap<PersonalNames, PersonalNames>()
-  readonly #ofGiven = new WeakMap<Given, Names>()
-  readonly #computed = new WeakMap<object, Names>()
+  readonly #ofGiven = privateField<Given, Names>()
+  readonly #computed = privateField<object, Names>()
 
   constructor(names: Names) {
     this.#names = names
@@ -92,11 +109,11 @@ export class PersonalNames {
   varyOn(holder: unknown, name: string, page: unknown): VaryOnName[] {
     if (!isObject(holder)) return []
     const plain = plainOf(holder)
-    const names = originals.get(holder)?.names ?? this.#namesIn(plain)
+    const names = StandIn.originalOf(holder)?.names ?? this.#namesIn(plain)
     const [first = '', ...rest] = name.split('.')
     const own = names.get(first)
     if (names instanceof WholeNames && own === names.whole) return pathsOf(own, name.split('.'))
-    if (originals.get(holder)?.isPart === true) return pathsOf(own, rest)
+    if (StandIn.originalOf(holder)?.isPart === true) return pathsOf(own, rest)
     const given = varyOnNameIn(holder, name, page)
     if (given === undefined) return []
     if (names.has(first)) return [given]
@@ -128,8 +145,8 @@ export class PersonalNames {
   takeWhole(value: unknown, variable: string, at: HeldAt): void {
     const name = this.#heldAt(value, variable, at)
     if (name !== undefined) return readWhole(name, value)
-    const known = originals.get(this.seen(value, at.given) as object)
-    if (known === undefined || originals.has(value as object)) return
+    const known = StandIn.originalOf(this.seen(value, at.given))
+    if (known === undefined || isStandIn(value)) return
     for (const [key, one] of known.names) {
       if (key in known.plain) readWhole(one, Reflect.get(known.plain, key))
     }
@@ -157,7 +174,7 @@ export class PersonalNames {
   noteSpread(variables: unknown, page: unknown): void {
     const given = plainOf(page)
     if (!isObject(variables) || !isObject(given) || variables === given) return
-    if (originals.has(variables) || isMerged(variables)) return
+    if (isStandIn(variables) || isMerged(variables)) return
     const keys = Object.keys(given)
     if (keys.length === 0 || !keys.every((key) => key in variables)) return
     const others = Object.keys(variables).filter(
@@ -187,7 +204,7 @@ export class PersonalNames {
     pages: readonly unknown[],
     variables?: object,
   ): Name | undefined {
-    if (!isObject(value) || originals.has(value)) return undefined
+    if (!isObject(value) || isStandIn(value)) return undefined
     const given = variables && Copy.givenOf(variables)
     const own = given?.own.get(variable)
     if (given?.isApart === true && own === undefined) return undefined
@@ -201,7 +218,7 @@ export class PersonalNames {
   /** Variables whose reads are noted; what cannot be watched comes back as it is. */
   watch<T>(variables: T): T {
     if (typeof variables !== 'object' || variables === null) return variables
-    const known = originals.get(variables)
+    const known = StandIn.originalOf(variables)
     if (known === undefined) {
       return this.#standInFor(variables, this.#namesIn(variables), false) as T
     }
@@ -218,7 +235,7 @@ export class PersonalNames {
    * @param page - What the page was given, where that may be something else.
    */
   merge(variables: object, others: Variables, page: object = variables): object {
-    const known = originals.get(variables)
+    const known = StandIn.originalOf(variables)
     const plain = (known?.plain ?? variables) as Variables
     const outer = Copy.givenOf(plain)
     const isOfPage = known !== undefined || outer !== undefined || plainOf(page) === plain
@@ -303,13 +320,13 @@ export class PersonalNames {
   }
 
   #standInFor(target: object, names: Names, isPart: boolean): object {
-    let known = this.#standIns.get(names)
-    if (known === undefined) this.#standIns.set(names, (known = new WeakMap()))
-    let standIn = known.get(target)
+    let known = this.#standIns.get(target)
+    if (known === undefined) this.#standIns.set(target, (known = new WeakMap()))
+    let standIn = known.get(names)
     if (standIn === undefined) {
       standIn = new Proxy(target, this.#handlerOf(target, names, isPart))
-      known.set(target, standIn)
-      originals.set(standIn, { plain: target, of: this, names, isPart })
+      known.set(names, standIn)
+      new StandIn(standIn, { plain: target, of: this, names, isPart })
     }
     return standIn
   }
@@ -383,7 +400,7 @@ export class PersonalNames {
       // What is set is not read, and the descriptor of what was there before says nothing of it.
       set: (_target, key, value, receiver) => {
         copying = undefined
-        const isOwn = originals.get(receiver as object)?.plain === target
+        const isOwn = StandIn.originalOf(receiver)?.plain === target
         if (!isOwn || (isPlain && isAccessor(target, key))) {
           return Reflect.set(target, key, value, receiver)
         }
@@ -423,18 +440,17 @@ export function framesAroundBody(): ReadonlySet<TemplateFrame> {
 
 /** The variables that a stand-in stands for; any others as they are. */
 export function plainOf<T>(variables: T): T {
-  if (typeof variables !== 'object' || variables === null) return variables
-  return (originals.get(variables)?.plain as T | undefined) ?? variables
+  return (StandIn.originalOf(variables)?.plain as T | undefined) ?? variables
 }
 
 /** Variables with others, as {@link PersonalNames.merge} gives them; `undefined`: they are not watched. */
 export function mergeWatched(variables: object | undefined, others: Variables): object | undefined {
-  return variables && originals.get(variables)?.of.merge(variables, others)
+  return variables && StandIn.originalOf(variables)?.of.merge(variables, others)
 }
 
 /** A copy of variables, watched if they are. */
 export function copyOf<T extends object>(variables: T): T {
-  const known = originals.get(variables)
+  const known = StandIn.originalOf(variables)
   return known === undefined ? { ...variables } : known.of.watch({ ...(known.plain as T) })
 }
 
