@@ -106,8 +106,8 @@ export function isAnswer(error: unknown): boolean {
 function isPostgresAnswer({ code, severity }: DriverError): boolean {
   if (typeof code !== 'string' || typeof severity !== 'string' || code.length !== 5) return false
   // Connection failures; a login that is refused, or a database that is not there; no connection left; shutting down or
-  // starting; the disk.
-  return !/^(?:08|28|3D|53|57P|58|F0|XX)/.test(code)
+  // starting; files that are damaged or gone. A server whose disk is full goes on answering reads.
+  return !/^(?:08|28|3D|533|57P|58|F0|XX)/.test(code)
 }
 
 function isMysqlAnswer({ errno, sqlState }: DriverError): boolean {
