@@ -39,6 +39,15 @@ const NOT_SERVING = new Set<unknown>([
   1927, // ER_CONNECTION_KILLED
 ])
 
+/** By code, or by the number of MySQL and MariaDB. */
+const READ_ONLY = new Set<unknown>([
+  '25006', // read_only_sql_transaction
+  1142, // ER_TABLEACCESS_DENIED_ERROR: a session keeps the rights that its user had when it began
+  1290, // ER_OPTION_PREVENTS_STATEMENT
+  1792, // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+  1836, // ER_READ_ONLY_MODE
+])
+
 function errorsOf(error: unknown): DriverError[] {
   const errors: DriverError[] = []
   for (let one = error; typeof one === 'object' && one !== null && errors.length < 5;) {
@@ -80,6 +89,11 @@ export function isOutdated(error: unknown): boolean {
     ({ code, routine }) =>
       code === '26000' || (code === '0A000' && routine === 'RevalidateCachedQuery'),
   )
+}
+
+/** Whether this connection does not lead to where may be written: after a failover another one may. */
+export function isReadOnly(error: unknown): boolean {
+  return errorsOf(error).some(({ code, errno }) => READ_ONLY.has(code) || READ_ONLY.has(errno))
 }
 
 /** Whether what was to be written is larger than the database takes. */

@@ -9,11 +9,12 @@ import {
   type Parameter,
   type Statement,
 } from '../driver.js'
-import { isAnswer, isConflict, isOutdated } from '../failures.js'
+import { isAnswer, isConflict, isOutdated, isReadOnly } from '../failures.js'
 import { failureOf } from './failure.js'
 import { HangingConnections } from './hanging.js'
 import { Lender, type Release } from './lease.js'
 import { quietly, type Listening } from './listening.js'
+import { Renewals } from './renewals.js'
 
 export type Done = (error: unknown, result: unknown) => void
 
@@ -61,9 +62,10 @@ class ClientDriver<Database extends object> {
 }
 
 /** A pool of connections. */
-export class PoolDriver<Connection> extends ClientDriver<object> implements Driver {
+export class PoolDriver<Connection extends object> extends ClientDriver<object> implements Driver {
   readonly #lender: Lender
   readonly #hanging: HangingConnections
+  readonly #renewals = new Renewals<Connection>()
 
   constructor(
     dialect: Dialect,
@@ -85,22 +87,31 @@ export class PoolDriver<Connection> extends ClientDriver<object> implements Driv
 
   run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
     return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
-      const mayOpen = this.lending.borrow((error, connection, release) => {
+      const lent = (error: unknown, connection: Connection | undefined, release: Release): void => {
         if (connection === undefined) {
           lease.end('broken')
           reject(asError(error))
+          return
+        }
+        if (!lease.isOver && this.#renewals.isLeft(connection)) {
+          release('broken')
+          borrow()
           return
         }
         if (!lease.take(release)) return
         const ask = (done: Done) => this.ask(connection, statement, parameters, undefined, done)
         insist(ask, MOST_CONFLICTS, (failure, result) => {
           const isBroken = Boolean(failure) && (!isAnswer(failure) || isOutdated(failure))
+          if (failure && isReadOnly(failure)) this.#renewals.leaveAll()
           lease.end(isBroken ? 'broken' : 'kept')
           if (failure) reject(failureOf(failure, statement, this.context))
           else resolve(toAnswer(result))
         })
-      })
-      if (mayOpen) this.#hanging.note()
+      }
+      const borrow = () => {
+        if (this.lending.borrow(lent)) this.#hanging.note()
+      }
+      borrow()
     })
   }
 }
