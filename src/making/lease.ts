@@ -50,8 +50,9 @@ export class Lease {
       value: lease.token,
       expiresAtMs: currentMs() + Math.ceil(seconds * 1000),
       ifAbsent: true,
-      replacing: FREE,
+      replacing: leftOver.get(cache)?.get(lease.key) ?? FREE,
     })
+    leftOver.get(cache)?.delete(lease.key)
     return isTaken ? lease : undefined
   }
 
@@ -79,6 +80,7 @@ export class Lease {
       })
     } catch {
       // The store's failure is reported elsewhere, and must not fail what was made.
+      leaveOver(this)
     }
   }
 }
@@ -88,6 +90,21 @@ export class Lease {
  */
 const FREE = 0
 const MAX_TOKEN = 2 ** 48 - 1
+
+/** Leases of one cache that are remembered. */
+const MOST_LEFT_OVER = 1000
+
+/**
+ * The tokens of leases that could not be given up, since the store failed. This process takes them over: it would wait for
+ * a holder that is not there.
+ */
+const leftOver = new WeakMap<CacheCore, Map<string, number>>()
+
+function leaveOver({ cache, key, token }: Lease): void {
+  const tokens = leftOver.get(cache) ?? new Map<string, number>()
+  leftOver.set(cache, tokens)
+  if (tokens.size < MOST_LEFT_OVER) tokens.set(key, token)
+}
 
 function leaseKey(cache: CacheCore, storedKey: string): string {
   const room = MAX_KEY_BYTES - cache.keys.make(LEASE_KEY_PREFIX, LEASE_VERSION).length
