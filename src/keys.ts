@@ -13,9 +13,14 @@ export type KeyFunction = (key: string, keyPrefix: string, version: Version) => 
 /** Longest stored key, in bytes of UTF-8, that every backend takes. */
 export const MAX_KEY_BYTES = 250
 
+/** One process may load two copies of this package. Each tells by identity which caches have the default. */
+const DEFAULT = Symbol.for('fragcache.keys.default.1')
+
+const scope = globalThis as { [DEFAULT]?: KeyFunction }
+
 /** `prefix:version:key`, byte for byte Django's. */
-export const defaultKeyFunction: KeyFunction = (key, keyPrefix, version) =>
-  `${keyPrefix}:${version}:${key}`
+export const defaultKeyFunction: KeyFunction = (scope[DEFAULT] ??= (key, keyPrefix, version) =>
+  `${keyPrefix}:${version}:${key}`)
 
 /** Why a stored key is not portable. */
 export type KeyFault = 'too_long' | 'bad_characters'

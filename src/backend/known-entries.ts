@@ -5,8 +5,11 @@ export interface KnownStart {
   readonly length: number
 }
 
-/** In place of a payload that is the known one, and was not read as a whole. */
-export const UNCHANGED: unique symbol = Symbol('unchanged')
+/**
+ * In place of a payload that is the known one, and was not read as a whole. By name: one process may load two copies of
+ * this package, the pages of one over a store of the other.
+ */
+export const UNCHANGED: unique symbol = Symbol.for('fragcache.unchanged.1')
 
 /** Whether what was read is what is known. */
 export function isUnchanged(payload: unknown, known: KnownStart): boolean {

@@ -1,6 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FileBasedCache } from '../../src/backends/file.js'
 import { bundleSources, type Bundle } from '../support/bundle.js'
 import { run, type Outcome } from '../support/project.js'
 import { inProject } from '../support/samples.js'
@@ -28,12 +29,21 @@ function makeApp(type: string, packages: readonly string[]): string {
 
 /** Clears the cache called "default" of a configuration, in a process of its own. */
 function clear(app: string, files: Readonly<Record<string, string>>): Promise<Outcome> {
+  return runTool(app, files, ['clear', 'default'])
+}
+
+/** Runs the tool over a configuration. */
+function runTool(
+  app: string,
+  files: Readonly<Record<string, string>>,
+  args: readonly string[],
+): Promise<Outcome> {
   const imports = `import { createCaches, DummyCache } from ${JSON.stringify(join(bundle.folder, 'src/index.js'))}\n`
   for (const [name, code] of Object.entries(files)) {
     mkdirSync(dirname(join(app, name)), { recursive: true })
     writeFileSync(join(app, name), name.startsWith('fragcache.') ? imports + code : code)
   }
-  return run(process.execPath, [join(bundle.folder, 'src/cli.js'), 'clear', 'default'], app)
+  return run(process.execPath, [join(bundle.folder, 'src/cli.js'), ...args], app)
 }
 
 const done: Outcome = { code: 0, out: 'default was cleared', error: '' }
@@ -57,6 +67,21 @@ describe.each([['jiti'], ['tsx']])('a configuration in TypeScript, with %s insta
     for (const type of ['module', 'commonjs']) {
       const app = makeApp(type, [loader])
       expect(await clear(app, { [name]: code, 'lib/alias.ts': ALIAS })).toEqual(done)
+    }
+  })
+
+  it('has its keys read as those of any other, though the loader may make a copy of the package for it', async () => {
+    const key = `views.decorators.cache.cache_page..GET.${'0'.repeat(32)}.${'1'.repeat(32)}`
+    for (const type of ['module', 'commonjs']) {
+      const app = makeApp(type, [loader])
+      const location = join(app, 'entries')
+      await new FileBasedCache({ location, keyPrefix: 'shop' }).set(key, 1)
+      const code = `import { FileBasedCache } from ${JSON.stringify(join(bundle.folder, 'src/backends/file.js'))}
+enum Prefix { shop = 'shop' }
+export default createCaches({ default: new FileBasedCache({ location: 'entries', keyPrefix: Prefix.shop }) })`
+      const { out, error } = await runTool(app, { 'fragcache.config.ts': code }, ['list', '--json'])
+      expect(error).toBe('')
+      expect(JSON.parse(out)).toMatchObject({ entries: [{ key, kind: 'page', version: 1 }] })
     }
   })
 
