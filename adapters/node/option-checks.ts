@@ -1,34 +1,31 @@
 import { didYouMean, type Elsewhere } from '../../src/did-you-mean.js'
 import { MisuseError, show } from '../../src/errors.js'
 
-/** What is wrong with the value of an option. */
-interface Fault {
-  readonly value: unknown
-  /** What it should have been. */
-  readonly wanted: string
-}
-
-/** Looks for a fault in the value of an option. */
-export type Check = (value: unknown) => Fault | undefined
+/** Looks for a fault in the value of an option, and says what is wrong with it. */
+export type Check = (value: unknown) => string | undefined
 
 /** The options that there are, each with its check. */
 export type Checks = Readonly<Record<string, Check>>
 
 /** @param wanted - Completes "… is not". */
 export function must(isRight: (value: unknown) => boolean, wanted: string): Check {
-  return (value) => (isRight(value) ? undefined : { value, wanted })
+  return (value) => (isRight(value) ? undefined : `${show(value)} is not ${wanted}`)
 }
 
-/**
- * @param example - Such as `[200, 404]`.
- * @param least - So many members there must be.
- */
-export function listOf(member: Check, example: string, least = 0): Check {
-  return (value) => {
-    if (!Array.isArray(value) || value.length < least)
-      return { value, wanted: `a list such as ${example}` }
-    return value.map(member).find((fault) => fault !== undefined)
-  }
+/** @param example - Such as `[200, 404]`. */
+export function listOf(member: Check, example: string): Check {
+  const isList = must(Array.isArray, `a list such as ${example}`)
+  return (value) =>
+    Array.isArray(value) ? value.map(member).find((fault) => fault !== undefined) : isList(value)
+}
+
+/** As {@link listOf}, of at least one member. */
+export function filledListOf(member: Check, example: string): Check {
+  const isRight = listOf(member, example)
+  return (value) =>
+    Array.isArray(value) && value.length === 0
+      ? `the list is empty; give one such as ${example}`
+      : isRight(value)
 }
 
 /** For what another function checks. */
@@ -74,5 +71,5 @@ export function checkEachOption(
 export function checkOption(caller: string, name: string, value: unknown, check: Check): void {
   const fault = check(value)
   if (fault === undefined) return
-  throw new MisuseError(`${caller}: ${name}: ${show(fault.value)} is not ${fault.wanted}`)
+  throw new MisuseError(`${caller}: ${name}: ${fault}`)
 }

@@ -24,6 +24,7 @@ import {
   anything,
   checkEachOption,
   checkOption,
+  filledListOf,
   isBoolean,
   isFunction,
   isText,
@@ -111,10 +112,11 @@ const isGrace = must(
   'true, false or a number of seconds, 0 or more',
 )
 
-const isPageSeconds: Check = (value) =>
-  typeof value === 'object' && value !== null
-    ? { value, wanted: 'a number of seconds; did you forget to call it: cachePage(60)?' }
-    : isSeconds(value)
+const isNoRequest = must(
+  (value) => typeof value !== 'object' || value === null,
+  'a number of seconds; did you forget to call it: cachePage(60)?',
+)
+const isPageSeconds: Check = (value) => isNoRequest(value) ?? isSeconds(value)
 
 function isDuration(value: unknown): boolean {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0
@@ -163,7 +165,7 @@ const OPTIONS = {
     "['br', 'gzip']",
   ),
   bubbleTimeout: isBoolean,
-  personal: listOf(must(isPersonalPath, "a name such as 'user' or 'session.cart'"), "['user']", 0),
+  personal: listOf(must(isPersonalPath, "a name such as 'user' or 'session.cart'"), "['user']"),
   strict: isBoolean,
   lock: must(
     (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null),
@@ -196,13 +198,12 @@ const isHoles = must(
   (value) => typeof value === 'object' && value !== null,
   'an object such as { engines: [registerCache(env, caches)], context: (req) => ({ user: req.user }) }',
 )
-const areEngines = listOf(
+const areEngines = filledListOf(
   must(
     (engine) => typeof (engine as Partial<HoleEngine> | null)?.holes === 'function',
     'the result of registerCache or cachePlugin',
   ),
   '[registerCache(env, caches)]',
-  1,
 )
 const isContext = isFunction('(req) => ({ user: req.user })')
 

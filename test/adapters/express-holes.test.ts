@@ -562,7 +562,14 @@ describe.each(oneExpress)('pages with holes in $version', ({ express }) => {
 
   it.each<[unknown, RegExp]>([
     [7, /holes: 7 is not an object/],
-    [{ engines: [], context: () => ({}) }, /holes\.engines: an object \(Array\) is not a list/],
+    [
+      { engines: [], context: () => ({}) },
+      /^responseCache: holes\.engines: the list is empty; give one such as \[registerCache\(env, caches\)\]$/,
+    ],
+    [
+      { engines: new TinyEngine({}), context: () => ({}) },
+      /holes\.engines: .* is not a list such as \[registerCache\(env, caches\)\]$/,
+    ],
     [
       { engines: [{}], context: () => ({}) },
       /holes\.engines: .* is not the result of registerCache/,
