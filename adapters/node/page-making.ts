@@ -273,7 +273,7 @@ export class PageMaking {
 
   #sayForward(reason: UnkeptReason | undefined): void {
     const { validates, isPassedOver, lookup } = this.forwarding
-    const stored = reason === undefined
+    const stored = reason === undefined && this.around.place.store.keeps
     let forward: Forward = forwardOf(lookup)
     if (validates) forward = 'stale'
     else if (isPassedOver) forward = 'bypass'

@@ -112,12 +112,12 @@ export class Telling {
   }
 }
 
-/** Says why a page that is now stored was not there, unless `fwd` says as much. */
+/** Says why a page that was rendered was not there, unless `fwd` or the reason why it is not stored says as much. */
 function withCause(given: Handling, cause: MissCause | undefined): Handling {
   if (given.hit || cause === undefined) return given
   const isOfVariant = cause.code === 'other-variant' && given.forward === 'uri-miss'
   const handling = isOfVariant ? ({ ...given, forward: 'vary-miss' } as const) : given
-  if (!handling.stored || handling.detail !== undefined) return handling
+  if (handling.collapsed === true || handling.detail !== undefined) return handling
   // Names of tags and places in the code are not for strangers.
   if (process.env['NODE_ENV'] === 'development') {
     return { ...handling, detail: `${cause.code}: ${cause.text}` }

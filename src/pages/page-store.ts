@@ -94,6 +94,11 @@ export class PageStore {
     this.#drops = new Drops(api, keyPrefix, this.#reader)
   }
 
+  /** Whether there is anything that keeps pages: not in a `DummyCache`. */
+  get keeps(): boolean {
+    return !this.cache.store.keepsNothing
+  }
+
   /** The key a request's page has, or would have, if its URI varies on these headers. */
   keyOf(request: PageRequest, headerList: readonly string[]): string {
     return this.#reader.keyOfPage(request, headerList)

@@ -8,7 +8,7 @@ import {
   type ResponseMessage,
 } from '../../adapters/express/index.js'
 import { FileBasedCache } from '../../src/backends/file.js'
-import { createCaches, dependOn, LocMemCache, type Cache } from '../../src/index.js'
+import { createCaches, dependOn, DummyCache, LocMemCache, type Cache } from '../../src/index.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { Site } from '../support/express.js'
 import { folderOfTest } from '../support/folders.js'
@@ -173,6 +173,23 @@ it('Cache-Status has the whole sentence in development, and nothing but the code
       const said = cacheStatus?.replace('fragcache; fwd=vary-miss; stored; detail=', '')
       if (typeof detail === 'string') expect(said).toBe(detail)
       else expect(said).toMatch(detail)
+    }
+  } finally {
+    vi.unstubAllEnvs()
+  }
+})
+
+it('a cache that stores nothing does not say that it stored a page', async () => {
+  try {
+    for (const [environment, detail] of [
+      ['production', ''],
+      ['development', '; detail="not-stored: Its cache stores nothing."'],
+    ] as const) {
+      vi.stubEnv('NODE_ENV', environment)
+      const { get } = await siteOn(new DummyCache())
+      for (let i = 0; i < 2; i++) {
+        expect((await get()).cacheStatus).toBe(`fragcache; fwd=uri-miss${detail}`)
+      }
     }
   } finally {
     vi.unstubAllEnvs()
