@@ -3,8 +3,8 @@ export interface Engine {
   readonly name: string
   /** All of them are dependencies where it is used. */
   readonly packages: readonly string[]
-  /** What the application calls. */
-  readonly use: string
+  /** The lines of the application. */
+  readonly use: readonly string[]
   /** The tag in a template. */
   readonly tag: string
   /** Of the module that gives it the tag. */
@@ -22,7 +22,10 @@ export const ENGINES: readonly Engine[] = [
   {
     name: 'nunjucks',
     packages: ['nunjucks'],
-    use: "setUpCache(nunjucks.configure('views', { express: app }))",
+    use: [
+      "setUpCache(nunjucks.configure('views', { express: app }))",
+      "app.set('view engine', 'njk') // or what the names of your templates end in",
+    ],
     tag: '{% cache 300 news tags="news" %} … {% endcache %}',
     imports: (t) => `import { registerCache } from 'fragcache/nunjucks'
 ${t("import type { Environment } from 'nunjucks'\n")}`,
@@ -34,7 +37,7 @@ export function setUpCache(env${t(': Environment')})${t(': void')} {
   {
     name: 'express-handlebars',
     packages: ['express-handlebars'],
-    use: "setUpCache(app) // in place of app.engine('hbs', …)",
+    use: ["setUpCache(app) // in place of app.engine('hbs', …)"],
     tag: HANDLEBARS_TAG,
     imports: (
       t,
@@ -49,7 +52,7 @@ ${setUpEngine(t, 'hbs', "create({ extname: '.hbs' })")}`,
   {
     name: 'hbs',
     packages: ['hbs'],
-    use: 'setUpCache(app)',
+    use: ['setUpCache(app)'],
     tag: HANDLEBARS_TAG,
     imports: (
       t,
@@ -62,7 +65,7 @@ ${setUpEngine(t, 'hbs', 'hbs')}`,
   {
     name: 'handlebars',
     packages: ['handlebars'],
-    use: 'setUpCache(Handlebars)',
+    use: ['setUpCache(Handlebars)'],
     tag: HANDLEBARS_TAG,
     imports: (t) => `import { registerCache } from 'fragcache/handlebars'
 ${t("import type Handlebars from 'handlebars'\n")}`,
@@ -74,7 +77,7 @@ export function setUpCache(handlebars${t(': typeof Handlebars')})${t(': void')} 
   {
     name: 'eta',
     packages: ['eta'],
-    use: 'setUpCache(app)',
+    use: ['setUpCache(app)'],
     tag: '<% cache 300 news tags="news" %> … <% endcache %>',
     imports: (t) => `import { Eta } from 'eta'
 ${t("import type { Express } from 'express'\n")}import { cacheEngine } from 'fragcache/eta'

@@ -64,7 +64,7 @@ export function init(
     isTyped || isModule
       ? importing
       : `const { ${names} } = require('${asImported(setup)}') // in an .mjs file: ${importing}`,
-    ...(engine === undefined ? [] : [engine.use]),
+    ...(engine?.use ?? []),
     "app.get('/', pages.cachePage(60), (req, res) => res.render('index'))",
   ]
   const install = has('fragcache') ? [] : ['npm install fragcache']

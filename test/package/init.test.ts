@@ -59,7 +59,7 @@ async function initJson(app: string): Promise<Result> {
 /** What an application has already that uses an engine by itself: what it loads, and its lines. */
 const ownSetUps: Readonly<Record<string, Readonly<Record<'loads' | 'lines', readonly string[]>>>> =
   {
-    nunjucks: { loads: ['nunjucks'], lines: ["app.set('view engine', 'html')"] },
+    nunjucks: { loads: ['nunjucks'], lines: [] },
     handlebars: {
       loads: ['Handlebars', 'fs'],
       lines: [
@@ -113,7 +113,7 @@ async function visit(app: string, args: readonly string[], paths: readonly strin
 }
 
 const views: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  nunjucks: { 'views/index.html': '{{ visit }} TAG' },
+  nunjucks: { 'views/index.njk': '{{ visit }} TAG' },
   'express-handlebars': {
     'views/index.hbs': '{{visit}} TAG',
     'views/layouts/main.hbs': '{{{body}}}',
