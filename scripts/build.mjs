@@ -153,6 +153,11 @@ async function bundle(outDir) {
       // Of the lines alone: the sources are not published.
       sourcemap: true,
       sourcemapExcludeSources: true,
+      // As seen from where the folder will be.
+      sourcemapPathTransform: (source, map) => {
+        const place = join(dist, relative(outDir, dirname(map)))
+        return relative(place, join(dirname(map), source)).replaceAll('\\', '/')
+      },
       minifyInternalExports: false,
       codeSplitting: {
         // Whatever is imported needs most of what `fragcache` itself needs: that is one file.

@@ -165,6 +165,19 @@ describe('the tarball', () => {
     expect(tests.filter((file) => !suite.includes(file))).toEqual([])
   })
 
+  it('has maps that lead from where they lie to the sources of the repository', async () => {
+    const files = await readdir(consumer.installed, { recursive: true })
+    const sources = files
+      .filter((file) => file.endsWith('.js.map'))
+      .flatMap((file) => {
+        const text = readFileSync(join(consumer.installed, file), 'utf8')
+        const { sources: named } = JSON.parse(text) as { readonly sources: readonly string[] }
+        return named.map((source) => join(dirname(file), source).replaceAll('\\', '/'))
+      })
+    expect(sources).toContain('src/cache.ts')
+    expect(sources.filter((source) => !existsSync(join(projectRoot, source)))).toEqual([])
+  })
+
   it('holds no types that no subpath leads to', async () => {
     const files = await readdir(consumer.installed, { recursive: true })
     const types = files.filter((file) => file.endsWith('.d.ts'))
