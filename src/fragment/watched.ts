@@ -1,5 +1,5 @@
 import { currentFrame } from '../making/frame.js'
-import { Itself, privateField } from '../private-field.js'
+import { privateField } from '../private-field.js'
 import { withComputed } from './computed-names.js'
 import { Copy, Given, joined, type Variables } from './given.js'
 import {
@@ -30,22 +30,11 @@ interface Original {
   readonly isPart: boolean
 }
 
-/** Marks a stand-in with what it stands for. */
-class StandIn extends Itself {
-  readonly #original: Original
+const originals = privateField<object, Original>()
 
-  constructor(standIn: object, original: Original) {
-    super(standIn)
-    this.#original = original
-  }
-
-  static originalOf(value: unknown): Original | undefined {
-    return isObject(value) && #original in value ? value.#original : undefined
-  }
-}
-
-function isStandIn(value: unknown): boolean {
-  return StandIn.originalOf(value) !== undefined
+/** What a value stands for; `undefined`: it is no stand-in. */
+function originalOf(value: unknown): Original | undefined {
+  return isObject(value) ? originals.get(value) : undefined
 }
 
 /** The variable of what a template, or a block, is of. */
@@ -109,11 +98,11 @@ export class PersonalNames {
   varyOn(holder: unknown, name: string, page: unknown): VaryOnName[] {
     if (!isObject(holder)) return []
     const plain = plainOf(holder)
-    const names = StandIn.originalOf(holder)?.names ?? this.#namesIn(plain)
+    const names = originalOf(holder)?.names ?? this.#namesIn(plain)
     const [first = '', ...rest] = name.split('.')
     const own = names.get(first)
     if (names instanceof WholeNames && own === names.whole) return pathsOf(own, name.split('.'))
-    if (StandIn.originalOf(holder)?.isPart === true) return pathsOf(own, rest)
+    if (originalOf(holder)?.isPart === true) return pathsOf(own, rest)
     const given = varyOnNameIn(holder, name, page)
     if (given === undefined) return []
     if (names.has(first)) return [given]
@@ -145,8 +134,8 @@ export class PersonalNames {
   takeWhole(value: unknown, variable: string, at: HeldAt): void {
     const name = this.#heldAt(value, variable, at)
     if (name !== undefined) return readWhole(name, value)
-    const known = StandIn.originalOf(this.seen(value, at.given))
-    if (known === undefined || isStandIn(value)) return
+    const known = originalOf(this.seen(value, at.given))
+    if (known === undefined || originalOf(value) !== undefined) return
     for (const [key, one] of known.names) {
       if (key in known.plain) readWhole(one, Reflect.get(known.plain, key))
     }
@@ -174,7 +163,7 @@ export class PersonalNames {
   noteSpread(variables: unknown, page: unknown): void {
     const given = plainOf(page)
     if (!isObject(variables) || !isObject(given) || variables === given) return
-    if (isStandIn(variables) || isMerged(variables)) return
+    if (originalOf(variables) !== undefined || isMerged(variables)) return
     const keys = Object.keys(given)
     if (keys.length === 0 || !keys.every((key) => key in variables)) return
     const others = Object.keys(variables).filter(
@@ -204,7 +193,7 @@ export class PersonalNames {
     pages: readonly unknown[],
     variables?: object,
   ): Name | undefined {
-    if (!isObject(value) || isStandIn(value)) return undefined
+    if (!isObject(value) || originalOf(value) !== undefined) return undefined
     const given = variables && Copy.givenOf(variables)
     const own = given?.own.get(variable)
     if (given?.isApart === true && own === undefined) return undefined
@@ -218,7 +207,7 @@ export class PersonalNames {
   /** Variables whose reads are noted; what cannot be watched comes back as it is. */
   watch<T>(variables: T): T {
     if (typeof variables !== 'object' || variables === null) return variables
-    const known = StandIn.originalOf(variables)
+    const known = originalOf(variables)
     if (known === undefined) {
       return this.#standInFor(variables, this.#namesIn(variables), false) as T
     }
@@ -235,7 +224,7 @@ export class PersonalNames {
    * @param page - What the page was given, where that may be something else.
    */
   merge(variables: object, others: Variables, page: object = variables): object {
-    const known = StandIn.originalOf(variables)
+    const known = originalOf(variables)
     const plain = (known?.plain ?? variables) as Variables
     const outer = Copy.givenOf(plain)
     const isOfPage = known !== undefined || outer !== undefined || plainOf(page) === plain
@@ -326,7 +315,7 @@ export class PersonalNames {
     if (standIn === undefined) {
       standIn = new Proxy(target, this.#handlerOf(target, names, isPart))
       known.set(names, standIn)
-      new StandIn(standIn, { plain: target, of: this, names, isPart })
+      originals.set(standIn, { plain: target, of: this, names, isPart })
     }
     return standIn
   }
@@ -400,7 +389,7 @@ export class PersonalNames {
       // What is set is not read, and the descriptor of what was there before says nothing of it.
       set: (_target, key, value, receiver) => {
         copying = undefined
-        const isOwn = StandIn.originalOf(receiver)?.plain === target
+        const isOwn = originalOf(receiver)?.plain === target
         if (!isOwn || (isPlain && isAccessor(target, key))) {
           return Reflect.set(target, key, value, receiver)
         }
@@ -440,17 +429,17 @@ export function framesAroundBody(): ReadonlySet<TemplateFrame> {
 
 /** The variables that a stand-in stands for; any others as they are. */
 export function plainOf<T>(variables: T): T {
-  return (StandIn.originalOf(variables)?.plain as T | undefined) ?? variables
+  return (originalOf(variables)?.plain as T | undefined) ?? variables
 }
 
 /** Variables with others, as {@link PersonalNames.merge} gives them; `undefined`: they are not watched. */
 export function mergeWatched(variables: object | undefined, others: Variables): object | undefined {
-  return variables && StandIn.originalOf(variables)?.of.merge(variables, others)
+  return variables && originalOf(variables)?.of.merge(variables, others)
 }
 
 /** A copy of variables, watched if they are. */
 export function copyOf<T extends object>(variables: T): T {
-  const known = StandIn.originalOf(variables)
+  const known = originalOf(variables)
   return known === undefined ? { ...variables } : known.of.watch({ ...(known.plain as T) })
 }
 
