@@ -53,7 +53,7 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
   ])('a %s that is locked takes no more connections than the pool has', async (_what, lock) => {
     const max = 4
     const { admin, cache, connections, location } = await openPool(max, 200)
-    await cache.set('k', 'before')
+    await vi.waitFor(() => cache.set('k', 'before'), 3000)
     const locking = await admin.connect()
     ends.unshift(() => locking.release(true))
     await locking.query('BEGIN')
