@@ -1,4 +1,5 @@
 import type { CacheCore } from '../backend/core.js'
+import { BoundedMemo } from '../bounded-memo.js'
 import { currentMs } from '../current-time.js'
 import { isPortable, MAX_KEY_BYTES } from '../keys.js'
 import { nodeCrypto } from '../node-crypto.js'
@@ -91,19 +92,18 @@ export class Lease {
 const FREE = 0
 const MAX_TOKEN = 2 ** 48 - 1
 
-/** Leases of one cache that are remembered. */
-const MOST_LEFT_OVER = 1000
-
 /**
  * The tokens of leases that could not be given up, since the store failed. This process takes them over: it would wait for
  * a holder that is not there.
  */
-const leftOver = new WeakMap<CacheCore, Map<string, number>>()
+const leftOver = new WeakMap<CacheCore, BoundedMemo<number>>()
+
+const BYTES_OF_TOKEN = 8
 
 function leaveOver({ cache, key, token }: Lease): void {
-  const tokens = leftOver.get(cache) ?? new Map<string, number>()
+  const tokens = leftOver.get(cache) ?? new BoundedMemo<number>(() => BYTES_OF_TOKEN)
   leftOver.set(cache, tokens)
-  if (tokens.size < MOST_LEFT_OVER) tokens.set(key, token)
+  tokens.set(key, token)
 }
 
 function leaseKey(cache: CacheCore, storedKey: string): string {
