@@ -24,6 +24,7 @@ import type {
 } from './entries.js'
 import type { Guard } from './guard.js'
 import { isUnchanged } from './known-entries.js'
+import { JoinedInvalidations } from './joined-invalidations.js'
 import { standingOf, judgeEntry, lostOf } from './judge.js'
 import type { NeededVersions } from './needed-versions.js'
 import { RecalledTags } from './recalled-tags.js'
@@ -50,6 +51,9 @@ export class StoredEntries implements Entries {
   readonly #counters: TagCounters
   readonly #claims: Claims
   readonly #recalled = new RecalledTags()
+  readonly #hardened = this.#joined(false, false)
+  readonly #softened = this.#joined(true, false)
+  readonly #softenedAgain = this.#joined(true, true)
 
   constructor(of: EntriesOf) {
     this.#of = of
@@ -262,6 +266,17 @@ export class StoredEntries implements Entries {
 
   bumpTags(tags: readonly string[], soft = false, isAgain = false): MaybePromise<void> {
     if (tags.length === 0) return undefined
+    // Of several servers one may be down, and the invalidations on others do not fail with it.
+    if (this.#of.store.isPartitioned) return this.#invalidate(tags, soft, isAgain)
+    const joined = soft ? (isAgain ? this.#softenedAgain : this.#softened) : this.#hardened
+    return joined.add(tags)
+  }
+
+  #joined(soft: boolean, isAgain: boolean): JoinedInvalidations {
+    return new JoinedInvalidations((tags) => this.#invalidate(tags, soft, isAgain))
+  }
+
+  #invalidate(tags: readonly string[], soft: boolean, isAgain: boolean): MaybePromise<void> {
     return chain(this.#counters.invalidate(tags, soft, isAgain), () =>
       this.#of.store.confirmInvalidation('invalidateTags'),
     )
