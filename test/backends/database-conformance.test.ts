@@ -16,6 +16,7 @@ import {
 import { sharedServer } from '../support/servers.js'
 
 const postgres = await sharedServer('postgres')
+const pgbouncer = await sharedServer('pgbouncer')
 const mysql = await sharedServer('mysql')
 
 // Keys that are not portable are reported as warnings; what they say is tested where it is written.
@@ -112,6 +113,15 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
     testBackend(
       'DatabaseCache',
       over(() => asFunction('postgresql', openPostgres(url)), ['keyFunction']),
+      run,
+    ))
+})
+
+describe.skipIf(pgbouncer === undefined)('PostgreSQL behind PgBouncer', () => {
+  describe('pg', () =>
+    testBackend(
+      'DatabaseCache',
+      over(() => openPostgres(pgbouncer?.url ?? ''), ['plain']),
       run,
     ))
 })

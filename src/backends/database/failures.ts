@@ -14,6 +14,8 @@ interface DriverError {
 
 const MISSING_TABLE = new Set<unknown>(['42P01', '3F000', 'ER_NO_SUCH_TABLE'])
 const CONFLICT = new Set<unknown>(['40P01', '40001', 'ER_LOCK_DEADLOCK'])
+/** Invalid and duplicate statement names. */
+const UNPREPARED = new Set<unknown>(['26000', '42P05'])
 const TOO_LARGE = new Set<unknown>(['SQLITE_TOOBIG', 'ER_NET_PACKET_TOO_LARGE', '54000'])
 
 /** By code, or by the number of MySQL and MariaDB. */
@@ -82,13 +84,13 @@ export function isOutOfTime(error: unknown): boolean {
 }
 
 /**
- * Whether a connection is of no more use although it answers: it has forgotten the statements that were prepared on
- * it (`DISCARD ALL`), or the table was altered since.
+ * Whether a connection does not have a statement as it was prepared on it, so that it was not run: all are forgotten
+ * (`DISCARD ALL`), the table was altered since, or PgBouncer has changed the server behind the connection.
  */
-export function isOutdated(error: unknown): boolean {
+export function isUnprepared(error: unknown): boolean {
   return errorsOf(error).some(
     ({ code, routine }) =>
-      code === '26000' || (code === '0A000' && routine === 'RevalidateCachedQuery'),
+      UNPREPARED.has(code) || (code === '0A000' && routine === 'RevalidateCachedQuery'),
   )
 }
 

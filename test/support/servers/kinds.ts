@@ -1,11 +1,12 @@
 import { inPath, installWithApt } from '../executables.js'
 import { startMemcached } from './memcached.js'
 import { hasMysql, startMysql } from './mysql.js'
+import { hasPgbouncer, startPgbouncer } from './pgbouncer.js'
 import { hasPostgres, startPostgres } from './postgres.js'
 import { startRedis } from './redis.js'
 
 /** The servers that several may share. */
-export type ServerKind = 'redis' | 'memcached' | 'postgres' | 'mysql'
+export type ServerKind = 'redis' | 'memcached' | 'postgres' | 'pgbouncer' | 'mysql'
 
 /** A server that is there. */
 export interface OpenServer {
@@ -48,6 +49,24 @@ const kinds: Readonly<Record<ServerKind, Kind>> = {
     isInstalled: hasPostgres,
     packages: ['postgresql'],
     start: () => startPostgres(),
+  },
+  pgbouncer: {
+    name: 'PgBouncer',
+    variable: 'PGBOUNCER_URL',
+    isInstalled: () => hasPgbouncer() && hasPostgres(),
+    packages: ['pgbouncer', 'postgresql'],
+    start: async () => {
+      const server = await startPostgres()
+      const pooler = await startPgbouncer(server.url, [
+        'pool_mode = transaction',
+        'default_pool_size = 5',
+      ])
+      const stop = async () => {
+        await pooler.stop()
+        await server.stop()
+      }
+      return { url: pooler.url, stop }
+    },
   },
   mysql: {
     name: 'MariaDB',

@@ -9,7 +9,7 @@ import {
   type Parameter,
   type Statement,
 } from '../driver.js'
-import { isAnswer, isConflict, isOutdated, isReadOnly } from '../failures.js'
+import { isAnswer, isConflict, isReadOnly, isUnprepared } from '../failures.js'
 import { failureOf } from './failure.js'
 import { HangingConnections } from './hanging.js'
 import { Lender, type Release } from './lease.js'
@@ -99,9 +99,12 @@ export class PoolDriver<Connection extends object> extends ClientDriver<object> 
           return
         }
         if (!lease.take(release)) return
-        const ask = (done: Done) => this.ask(connection, statement, parameters, undefined, done)
+        const ask = (done: Done) => {
+          // An answer may come while what was given up is being ended.
+          if (!lease.isOver) this.ask(connection, statement, parameters, undefined, done)
+        }
         insist(ask, MOST_CONFLICTS, (failure, result) => {
-          const isBroken = Boolean(failure) && (!isAnswer(failure) || isOutdated(failure))
+          const isBroken = Boolean(failure) && !isAnswer(failure)
           if (failure && isReadOnly(failure)) this.#renewals.leaveAll()
           lease.end(isBroken ? 'broken' : 'kept')
           if (failure) reject(failureOf(failure, statement, this.context))
@@ -145,10 +148,11 @@ export class ConnectionDriver<Connection extends object>
   }
 }
 
-/** @param attempts - How often it is asked where the server gives it up in favour of another. */
+/** @param attempts - How often it is asked where the server has not done it, but would do it the next time. */
 function insist(ask: (done: Done) => void, attempts: number, done: Done): void {
   ask((failure, result) => {
-    if (failure && attempts > 1 && isConflict(failure)) insist(ask, attempts - 1, done)
+    if (failure && attempts > 1 && (isConflict(failure) || isUnprepared(failure)))
+      insist(ask, attempts - 1, done)
     else done(failure, result)
   })
 }

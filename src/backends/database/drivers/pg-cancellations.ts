@@ -19,8 +19,20 @@ export interface KnownClient {
   readonly secretKey?: unknown
 }
 
+interface Cancellation {
+  readonly client: KnownClient
+  readonly dueMs: number
+  readonly told: () => void
+}
+
 /** How many are sent at once. A server that is back after it hung has to begin a process for each. */
 const AT_ONCE = 4
+
+/**
+ * Milliseconds that each may take at least. PgBouncer before 1.19.1 may come to its end over one that goes away while
+ * it is passed on.
+ */
+const LEAST_MS = 10_000
 
 /**
  * Ends what the server does for clients that were given up. While it waits for a lock it does not notice that its
@@ -30,25 +42,34 @@ const AT_ONCE = 4
  * @remarks It does not keep the process alive.
  */
 export class PgCancellations {
-  readonly #waiting: { readonly client: KnownClient; readonly dueMs: number }[] = []
+  readonly #waiting: Cancellation[] = []
   #underWay = 0
 
-  /** @param limitMs - For how long the server is waited for, and each cancellation waits for its turn. */
+  /** @param limitMs - For how long a client is kept, and each cancellation waits for its turn. */
   constructor(
     private readonly pool: MakesMessengers,
     private readonly limitMs: number,
   ) {}
 
-  add({ processID, secretKey }: KnownClient): void {
-    if (typeof processID !== 'number') return
+  /**
+   * @returns Resolves once the server was told, or could not be in time. Only then may the client's connection be
+   *   ended: PgBouncer does not pass on what concerns clients that have gone.
+   */
+  add({ processID, secretKey }: KnownClient): Promise<void> {
+    if (typeof processID !== 'number') return Promise.resolve()
     const client = { processID, secretKey }
-    this.#ask(client)
-    // What comes before the server has begun with the statement goes unheard.
-    setTimeout(() => this.#ask(client), this.limitMs).unref()
+    return new Promise((told) => {
+      this.#ask(client, told)
+      setTimeout(() => {
+        told()
+        // What came before the server had begun with the statement went unheard.
+        this.#ask(client, ignore)
+      }, this.limitMs).unref()
+    })
   }
 
-  #ask(client: KnownClient): void {
-    this.#waiting.push({ client, dueMs: performance.now() + this.limitMs })
+  #ask(client: KnownClient, told: () => void): void {
+    this.#waiting.push({ client, told, dueMs: performance.now() + this.limitMs })
     this.#askNext()
   }
 
@@ -56,12 +77,16 @@ export class PgCancellations {
     while (this.#underWay < AT_ONCE) {
       const next = this.#waiting.shift()
       if (next === undefined) return
-      if (next.dueMs < performance.now()) continue
-      const connection = this.#send(next.client)
-      if (connection === undefined) continue
+      const isLate = next.dueMs < performance.now()
+      const connection = isLate ? undefined : this.#send(next.client)
+      if (connection === undefined) {
+        next.told()
+        continue
+      }
       this.#underWay++
       connection.on('end', () => {
         this.#underWay--
+        next.told()
         this.#askNext()
       })
     }
@@ -77,7 +102,8 @@ export class PgCancellations {
     // It has no statement under way, as far as `pg` is to know: then it asks the server to end the one that has.
     messenger.cancel({ ...client, activeQuery: undefined }, undefined)
     connection.stream.unref?.()
-    const timer = setTimeout(() => connection.stream.destroy(), this.limitMs).unref()
+    const mostMs = Math.max(this.limitMs, LEAST_MS)
+    const timer = setTimeout(() => connection.stream.destroy(), mostMs).unref()
     connection.on('end', () => clearTimeout(timer))
     return connection
   }

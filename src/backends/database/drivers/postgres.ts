@@ -1,4 +1,5 @@
 import type { Driver, DriverContext, Parameter, Statement } from '../driver.js'
+import { isUnprepared } from '../failures.js'
 import { ConnectionDriver, PoolDriver, type Done, type Lending } from './client.js'
 import type { Listening } from './listening.js'
 import { PgCancellations, type KnownClient, type MakesMessengers } from './pg-cancellations.js'
@@ -40,11 +41,17 @@ export function pgPoolDriver(database: PgPool, context: DriverContext): Driver {
         // A connection that is lost while it is out tells so besides failing the query.
         client?.on('error', ignore)
         lent(error, client, (fate) => {
-          client?.removeListener('error', ignore)
-          if (fate === 'unanswered' && client !== undefined) cancellations.add(client)
-          release(
-            fate === 'kept' ? undefined : new Error('fragcache: the connection is of no more use'),
-          )
+          const end = () => {
+            client?.removeListener('error', ignore)
+            release(
+              fate === 'kept'
+                ? undefined
+                : new Error('fragcache: the connection is of no more use'),
+            )
+          }
+          if (fate === 'unanswered' && client !== undefined)
+            void cancellations.add(client).then(end)
+          else end()
         })
       })
       return mayOpen
@@ -60,6 +67,9 @@ export function pgClientDriver(database: PgClient, context: DriverContext): Driv
   return new ConnectionDriver('postgresql', database, ask, context, database)
 }
 
+/** Clients whose prepared statements the server does not have, or has from others. Theirs are sent as text. */
+const unprepared = new WeakSet<PgClient>()
+
 function ask(
   client: PgClient,
   statement: Statement,
@@ -67,9 +77,16 @@ function ask(
   limitMs: number | undefined,
   done: Done,
 ): void {
-  const { sql: text } = statement
-  const query: Query = statement.isFixed ? { name: statement.name, text, values } : { text, values }
-  client.query(limitMs === undefined ? query : { ...query, query_timeout: limitMs }, done)
+  const query: Query = {
+    text: statement.sql,
+    values,
+    ...(statement.isFixed && !unprepared.has(client) && { name: statement.name }),
+    ...(limitMs !== undefined && { query_timeout: limitMs }),
+  }
+  client.query(query, (failure, result) => {
+    if (failure && isUnprepared(failure)) unprepared.add(client)
+    done(failure, result)
+  })
 }
 
 function* openingClients(pool: PgPool): Generator<object> {
