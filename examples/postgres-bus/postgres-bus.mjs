@@ -26,7 +26,12 @@ export function postgresBus(connectionString, channel = 'fragcache') {
       const listen = async () => {
         const one = new pg.Client({ connectionString, keepAlive: true })
         client = one
-        one.on('notification', ({ payload }) => message(payload ?? ''))
+        let isHeard = false
+        one.on('notification', ({ payload }) => {
+          if (payload !== '') message(payload ?? '')
+          else if (!isHeard) up()
+          isHeard ||= payload === ''
+        })
         one.on('error', () => undefined)
         one.on('end', () => {
           down()
@@ -35,7 +40,8 @@ export function postgresBus(connectionString, channel = 'fragcache') {
         try {
           await one.connect()
           await one.query(`LISTEN ${channel}`)
-          up()
+          // Where nothing comes back, as behind PgBouncer in transaction mode, it never is up.
+          await pool.query('SELECT pg_notify($1, $2)', [channel, ''])
         } catch {
           await one.end().catch(() => undefined)
         }

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import { TieredCache, type Bus } from '../../src/backends/tiered.js'
 import { LocMemCache } from '../../src/index.js'
@@ -14,6 +15,7 @@ const { postgresBus } = (await import(inProject(path))) as {
 }
 const server = await sharedServer('postgres')
 const url = server?.url ?? ''
+const pgbouncer = await sharedServer('pgbouncer')
 
 it('docs/backends/tiered.md shows the whole example', () => {
   const page = readFileSync(inProject('docs/backends/tiered.md'), 'utf8')
@@ -82,3 +84,32 @@ describe.skipIf(server === undefined)('two processes with memory in front of Pos
       .toBe(true)
   })
 })
+
+it.skipIf(pgbouncer === undefined)(
+  'behind PgBouncer, which loses notifications, memory is not used: nothing old is served',
+  async () => {
+    const location = `cache_${randomUUID().replaceAll('-', '')}`
+    const address = pgbouncer?.url ?? ''
+    const pool = new pg.Pool({ connectionString: address })
+    await createCacheTable(new DatabaseCache({ location, database: pool }))
+    const ends = [0, 1].map(() => {
+      const bus = postgresBus(address, location)
+      const remote = new DatabaseCache({ location, database: pool })
+      return { bus, cache: new TieredCache({ local: new LocMemCache(), remote, bus }) }
+    })
+    onTestFinished(async () => {
+      for (const { cache, bus } of ends) {
+        await cache.close()
+        await bus.close()
+      }
+      await pool.end()
+    })
+    const seen: unknown[] = []
+    for (let i = 0; i < 30; i++) {
+      await ends[i % 2]?.cache.set('k', i)
+      for (const { cache } of ends) seen.push(await cache.get('k'))
+      await sleep(20)
+    }
+    expect(seen).toEqual(Array.from({ length: 60 }, (_, i) => Math.floor(i / 2)))
+  },
+)
