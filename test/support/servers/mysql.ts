@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createConnection } from 'mysql2/promise'
 import { inPath } from '../executables.js'
+import { putFreshData } from './fresh-data.js'
 import { freePort, startServer, type TestServer } from './process.js'
 import { idsOf, ownerOf } from './user.js'
 
@@ -32,17 +33,17 @@ export async function startMysql(settings: readonly string[] = []): Promise<Mysq
   if (ids !== undefined) await chown(folder, ids.uid, ids.gid)
   const data = join(folder, 'data')
   const small = ['--no-defaults', `--datadir=${data}`, '--innodb-log-file-size=16M']
-  if (mariadb === undefined) {
-    await run(command, [...small, '--initialize-insecure', ...asUser(ids)], { cwd: folder })
-  } else {
-    const install = inPath('mariadb-install-db', FOLDERS) ?? 'mariadb-install-db'
-    const plain = [
-      '--auth-root-authentication-method=normal',
-      '--skip-test-db',
-      '--skip-name-resolve',
-    ]
-    await run(install, [...small, ...plain, ...asUser(ids)], { cwd: folder })
-  }
+  const install = inPath('mariadb-install-db', FOLDERS) ?? 'mariadb-install-db'
+  const plain = [
+    '--auth-root-authentication-method=normal',
+    '--skip-test-db',
+    '--skip-name-resolve',
+  ]
+  const [maker, making] =
+    mariadb === undefined ? [command, ['--initialize-insecure']] : [install, plain]
+  await putFreshData(command, making, data, () =>
+    run(maker, [...small, ...making, ...asUser(ids)], { cwd: folder }),
+  )
   const port = await freePort()
   const url = `mysql://root@127.0.0.1:${port}/fragcache`
   const fast = [

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { inPath } from '../executables.js'
+import { putFreshData } from './fresh-data.js'
 import { freePort, startServer, type TestServer } from './process.js'
 import { idsOf, ownerOf } from './user.js'
 
@@ -41,10 +42,10 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const ids = await idsOf('postgres')
   if (ids !== undefined) await chown(folder, ids.uid, ids.gid)
   const data = join(folder, 'data')
-  await run(initdb, ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '-N'], {
-    ...ids,
-    cwd: folder,
-  })
+  const making = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '-N']
+  await putFreshData(initdb, making, data, () =>
+    run(initdb, ['-D', data, ...making], { ...ids, cwd: folder }),
+  )
   const port = await freePort()
   const own = [
     'listen_addresses=127.0.0.1',
