@@ -4,15 +4,20 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { bundleSources, type Bundle } from '../support/bundle.js'
 import { entryFiles, entryPath, openFileCache } from '../support/file-location.js'
 import { folderOfTest } from '../support/folders.js'
-import { runWorker, startWorker } from '../support/worker.js'
+import { runWorker, startWorker, Workers } from '../support/worker.js'
 
 let bundle: Bundle
+let processes: Workers
 let location: string
 
 beforeAll(async () => {
   bundle = await bundleSources()
+  processes = new Workers(bundle)
 })
-afterAll(() => bundle.remove())
+afterAll(async () => {
+  await processes.close()
+  await bundle.remove()
+})
 beforeEach(async () => {
   location = folderOfTest()
 })
@@ -28,9 +33,7 @@ async function inParallel(count: number, script: string, maxEntries = 10_000): P
     ${script}
     await cache.close()`
   const workers = await Promise.all(
-    Array.from({ length: count }, (_, i) =>
-      startWorker(bundle, whole, { args: [location, String(i)] }),
-    ),
+    Array.from({ length: count }, (_, i) => processes.start(whole, [location, String(i)])),
   )
   await Promise.all(workers.map((worker) => worker.message()))
   for (const { child } of workers) child.send('go')

@@ -8,7 +8,7 @@ import { bundleSources, type Bundle } from '../support/bundle.js'
 import { newTable } from '../support/databases.js'
 import { folderOfFile } from '../support/folders.js'
 import { sharedServer } from '../support/servers.js'
-import { startWorker, type Worker } from '../support/worker.js'
+import { Workers, type Worker } from '../support/worker.js'
 
 const PROCESSES = 4
 const CALLERS = 100
@@ -34,6 +34,7 @@ const folder = folderOfFile()
 const table = newTable()
 const ended: (() => Promise<unknown>)[] = []
 let bundle: Bundle
+let processes: Workers
 
 const backends: readonly (Shared | false)[] = [
   redis !== undefined && {
@@ -78,6 +79,7 @@ const backends: readonly (Shared | false)[] = [
 
 beforeAll(async () => {
   bundle = await bundleSources()
+  processes = new Workers(bundle)
   const make = (database: DatabaseConnection) =>
     createCacheTable(new DatabaseCache({ location: table, database }))
   if (postgres !== undefined) {
@@ -100,6 +102,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const end of ended) await end()
+  await processes.close()
   await bundle.remove()
 })
 
@@ -107,8 +110,7 @@ afterAll(async () => {
 async function start(count: number, { script }: Shared, own: string, body: string) {
   return Promise.all(
     Array.from({ length: count }, (_, i) =>
-      startWorker(
-        bundle,
+      processes.start(
         `${script}
          const number = Number(args[1])
          const begun = new Promise((resolve) => process.once('message', resolve))
@@ -117,7 +119,7 @@ async function start(count: number, { script }: Shared, own: string, body: strin
          await begun
          ${body}
          await end()`,
-        { args: [own, String(i)] },
+        [own, String(i)],
       ),
     ),
   )
