@@ -2,6 +2,7 @@ import { currentMs } from '../../current-time.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import { keyOf } from './removal.js'
 import type { Answer } from './driver.js'
+import { inFitting } from './fitting.js'
 import { inTurn } from './in-turn.js'
 import { INSERT_ID_OFFSET, REFUSED, type MysqlStatements } from './mysql-statements.js'
 import { byKey, hasCondition, toParameters, type WriteRow } from './row.js'
@@ -77,16 +78,18 @@ export class MysqlWriter extends Writer<MysqlStatements> {
         )
       })
     }
-    const removed = inTurn(keyChunksOf([...keys].sort()), (some) =>
-      chain(
-        this.run(this.statements.readDeadlines(some.length), [...some, nowMs], dueMs),
-        ({ rows }) =>
-          chain(this.run(this.statements.removeMany(some.length), some, dueMs), () =>
-            rows.map((row) => keyOf(row['cache_key'])),
-          ),
+    const removed = inTurn(keyChunksOf([...keys].sort()), (chunk) =>
+      inFitting(chunk, (some) =>
+        chain(
+          this.run(this.statements.readDeadlines(some.length), [...some, nowMs], dueMs),
+          ({ rows }) =>
+            chain(this.run(this.statements.removeMany(some.length), some, dueMs), () =>
+              rows.map((row) => keyOf(row['cache_key'])),
+            ),
+        ),
       ),
     )
-    return chain(removed, (all) => new Set(all.flat()))
+    return chain(removed, (all) => new Set(all.flat(2)))
   }
 
   found(answer: Answer): boolean {

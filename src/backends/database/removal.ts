@@ -2,8 +2,9 @@ import { currentMs } from '../../current-time.js'
 import type { Limits } from '../limits.js'
 import { isOwnKey } from '../../own-keys.js'
 import { toColumn } from './column-key.js'
+import { inFitting } from './fitting.js'
 import type { Answer, Parameter, Statement } from './driver.js'
-import type { MaybePromise } from '../../maybe-promise.js'
+import { chain, type MaybePromise } from '../../maybe-promise.js'
 import type { Statements } from './statements.js'
 import type { Work } from './work.js'
 
@@ -195,7 +196,10 @@ export class Removal {
 
   *#removeKeys(keys: readonly string[], latest: number): Work<void> {
     if (keys.length === 0) return
-    yield this.run(this.statements.removeExpiring(keys.length), [...keys.toSorted(), latest])
+    const removed = inFitting(keys.toSorted(), (some) =>
+      this.run(this.statements.removeExpiring(some.length), [...some, latest]),
+    )
+    yield chain(removed, ([first]) => first as Answer)
   }
 
   /**

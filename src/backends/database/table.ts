@@ -9,6 +9,7 @@ import type { Route } from './connect.js'
 import { Culling } from './culling.js'
 import type { Answer, Driver } from './driver.js'
 import { isTooLarge } from './failures.js'
+import { inFitting } from './fitting.js'
 import { inTurn, rescue, split } from './in-turn.js'
 import { MysqlStatements } from './mysql-statements.js'
 import { keyChunksOf, MysqlWriter } from './mysql-writer.js'
@@ -144,14 +145,16 @@ export class Table {
     const { statements } = this.#writer
     const unique = [...new Set(columns)]
     const chunks = driver.dialect === 'mysql' ? keyChunksOf(unique) : split(unique, MOST_KEYS)
-    const answers = inTurn(chunks, (some) => {
+    const ask = (some: readonly string[]) => {
       const asked = what === 'readMany' ? fillUp(some) : some
       return driver.run(statements[what](asked.length), [...asked, afterMs])
-    })
+    }
     return chain(
-      answers,
+      inTurn(chunks, (some) => inFitting(some, ask)),
       (all) =>
-        new Map(all.flatMap(({ rows }) => rows.map((row) => [keyOf(row['cache_key']), row]))),
+        new Map(
+          all.flat().flatMap(({ rows }) => rows.map((row) => [keyOf(row['cache_key']), row])),
+        ),
     )
   }
 

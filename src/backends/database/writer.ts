@@ -3,7 +3,8 @@ import { currentMs } from '../../current-time.js'
 import { chain, type MaybePromise } from '../../maybe-promise.js'
 import type { Answer } from './driver.js'
 import { isTooLarge } from './failures.js'
-import { inTurn, rescue, split } from './in-turn.js'
+import { inFitting } from './fitting.js'
+import { inTurn, rescue } from './in-turn.js'
 import type { Run } from './removal.js'
 import { byKey, toParameters, type WriteRow } from './row.js'
 import type { Statements } from './statements.js'
@@ -102,21 +103,18 @@ export abstract class Writer<Own extends Statements = Statements> {
     rows: readonly WriteRow[],
     write: (some: readonly WriteRow[]) => MaybePromise<Written>,
   ): MaybePromise<Written> {
-    return rescue<Written>(
-      () => write(rows),
-      (error) => {
-        if (!isTooLarge(error)) throw error
-        if (rows.length === 1) return TOO_LARGE
-        const halves = split(rows, Math.ceil(rows.length / 2))
-        return chain(
-          inTurn(halves, (half) => this.writeFitting(half, write)),
-          (written) => ({
-            outcomes: written.flatMap(({ outcomes }) => outcomes),
-            inserted: written.reduce((sum, { inserted }) => sum + inserted, 0),
-          }),
-        )
-      },
-    )
+    const orTooLarge = (some: readonly WriteRow[]) =>
+      rescue<Written>(
+        () => write(some),
+        (error) => {
+          if (some.length === 1 && isTooLarge(error)) return TOO_LARGE
+          throw error
+        },
+      )
+    return chain(inFitting(rows, orTooLarge), (written) => ({
+      outcomes: written.flatMap(({ outcomes }) => outcomes),
+      inserted: written.reduce((sum, { inserted }) => sum + inserted, 0),
+    }))
   }
 
   protected insertAll(rows: readonly WriteRow[], dueMs: number): MaybePromise<Written> {
