@@ -20,7 +20,7 @@ describe.skipIf(!isThere)('a server that takes packets of 16 kB', () => {
     })
   const outages: unknown[] = []
   const hear = (message: unknown) => void outages.push(message)
-  const keys = Array.from({ length: 2000 }, (_, i) => `a-key-of-some-length-${i}`)
+  const keys = Array.from({ length: 600 }, (_, i) => `a-key-of-some-length-${i}`)
 
   beforeAll(async () => {
     subscribe('fragcache:outage', hear)
@@ -51,12 +51,11 @@ describe.skipIf(!isThere)('a server that takes packets of 16 kB', () => {
 
   it('many tags at once are invalidated', async () => {
     const cache = open()
-    const tags = keys.slice(0, 600)
     const pages = Array.from({ length: 12 }, (_, i) => `page${i}`)
-    const tagsOf = (i: number) => tags.slice(50 * i, 50 * i + 50)
+    const tagsOf = (i: number) => keys.slice(50 * i, 50 * i + 50)
     for (const [i, page] of pages.entries()) await cache.set(page, i, { tags: tagsOf(i) })
     expect((await cache.getMany(pages)).size).toBe(pages.length)
-    await open().invalidateTags(tags)
+    await open().invalidateTags(keys)
     expect((await cache.getMany(pages)).size).toBe(0)
   })
 
