@@ -4,36 +4,27 @@ import createKnex from 'knex'
 import mysql from 'mysql2'
 import mysqlPromise from 'mysql2/promise'
 import pg from 'pg'
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import {
-  createCacheTable,
   DatabaseCache,
   type DatabaseSettings,
   type Parameter,
 } from '../../src/backends/database.js'
+import { databaseCaches } from '../support/database-caches.js'
 import { newTable } from '../support/databases.js'
 import { sharedServer, startProxy } from '../support/servers.js'
 
 const postgres = await sharedServer('postgres')
 const mysqlServer = await sharedServer('mysql')
 
-const ends: (() => unknown)[] = []
-afterEach(async () => {
-  for (const end of ends.splice(0)) await end()
-  vi.restoreAllMocks()
-})
-beforeEach(() => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
-})
+const caches = databaseCaches()
+const { ends } = caches
 
 async function open(
   database: object,
-  settings: Partial<DatabaseSettings> = {},
+  settings?: Partial<DatabaseSettings>,
 ): Promise<DatabaseCache> {
-  const cache = new DatabaseCache({ location: newTable(), ...settings, database })
-  ends.unshift(() => cache.close())
-  await createCacheTable(cache)
-  return cache
+  return (await caches.open(database, settings)).cache
 }
 
 async function works(cache: DatabaseCache): Promise<void> {

@@ -1,31 +1,17 @@
 import mysql from 'mysql2/promise'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
+import { describe, expect, it, vi } from 'vitest'
+import type { DatabaseCache } from '../../src/backends/database.js'
+import { databaseCaches } from '../support/database-caches.js'
 import { newTable } from '../support/databases.js'
 import { sharedServer } from '../support/servers.js'
 
 const postgres = await sharedServer('postgres')
 const mysqlServer = await sharedServer('mysql')
 
-const ends: (() => unknown)[] = []
-afterEach(async () => {
-  for (const end of ends.splice(0)) await end()
-  vi.restoreAllMocks()
-})
-beforeEach(() => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
-})
+const { ends, open } = databaseCaches()
 
 const sleep = (ms: number) => new Promise((passed) => setTimeout(passed, ms))
-
-async function open(database: object, timeLimitMs: number) {
-  const location = newTable()
-  const cache = new DatabaseCache({ location, database, options: { timeLimitMs } })
-  ends.unshift(() => cache.close())
-  await createCacheTable(cache)
-  return { cache, location }
-}
 
 describe.skipIf(postgres === undefined)('PostgreSQL', () => {
   const connectionString = postgres?.url ?? ''
@@ -44,7 +30,7 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
       const { rows } = await admin.query<{ count: number }>(sql, [name])
       return rows[0]?.count ?? NaN
     }
-    return { pool, admin, connections, ...(await open(pool, timeLimitMs)) }
+    return { pool, admin, connections, ...(await open(pool, { options: { timeLimitMs } })) }
   }
 
   it.each([
@@ -133,7 +119,7 @@ async function waitingPostgres(): Promise<Waiting> {
     () => pool.end(),
     () => admin.end(),
   )
-  const { cache, location } = await open(pool, 5000)
+  const { cache, location } = await open(pool, { options: { timeLimitMs: 5000 } })
   await cache.set('k', 'before')
   await admin.query('BEGIN')
   await admin.query(`LOCK TABLE ${location} IN ACCESS EXCLUSIVE MODE`)
@@ -152,7 +138,7 @@ async function waitingMysql(): Promise<Waiting> {
     () => pool.end(),
     () => admin.end(),
   )
-  const { cache, location } = await open(pool, 5000)
+  const { cache, location } = await open(pool, { options: { timeLimitMs: 5000 } })
   await cache.set('k', 'before')
   // Of MariaDB alone, for whose error `mysql2` has no name; MySQL waits for no less than a second.
   const [rows] = await admin.query('SELECT VERSION() AS version')

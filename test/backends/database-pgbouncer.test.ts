@@ -1,31 +1,16 @@
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
-import { newTable } from '../support/databases.js'
+import { describe, expect, it, vi } from 'vitest'
+import type { DatabaseCache } from '../../src/backends/database.js'
+import { databaseCaches } from '../support/database-caches.js'
 import { sharedServer } from '../support/servers.js'
 import { startPgbouncer } from '../support/servers/pgbouncer.js'
 import { startPostgres } from '../support/servers/postgres.js'
 
 const pgbouncer = await sharedServer('pgbouncer')
 
-const ends: (() => unknown)[] = []
-afterEach(async () => {
-  for (const end of ends.splice(0)) await end()
-  vi.restoreAllMocks()
-})
-beforeEach(() => {
-  vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
-})
+const { ends, open } = databaseCaches()
 
 const sleep = (ms: number) => new Promise((passed) => setTimeout(passed, ms))
-
-async function open(database: object, timeLimitMs: number) {
-  const location = newTable()
-  const cache = new DatabaseCache({ location, database, options: { timeLimitMs } })
-  ends.unshift(() => cache.close())
-  await createCacheTable(cache)
-  return { cache, location }
-}
 
 function openPool(connectionString: string, max: number): pg.Pool {
   const pool = new pg.Pool({ connectionString, max })
@@ -59,7 +44,7 @@ describe.skipIf(pgbouncer === undefined)('PgBouncer', () => {
       for (const process of ['first', 'second']) {
         const pool = new pg.Pool({ connectionString: pooler.url, max: 8 })
         ends.unshift(() => pool.end())
-        const { cache } = await open(pool, 10_000)
+        const { cache } = await open(pool, { options: { timeLimitMs: 10_000 } })
         const uses = Array.from({ length: 24 }, (_, i) => use(cache, `${process}-${i}`))
         await Promise.all(uses)
       }
@@ -71,7 +56,7 @@ describe.skipIf(pgbouncer === undefined)('PgBouncer', () => {
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     ends.push(() => client.end())
-    const { cache } = await open(client, 10_000)
+    const { cache } = await open(client, { options: { timeLimitMs: 10_000 } })
     const other = openPool(url, 5)
     const failures: unknown[] = []
     for (let i = 0; i < 20; i++) {
@@ -87,7 +72,7 @@ describe.skipIf(pgbouncer === undefined)('PgBouncer', () => {
   it('ends on the server what was given up: a locked table takes no more of its connections than the pool has', async () => {
     const url = pgbouncer?.url ?? ''
     const max = 2
-    const { cache, location } = await open(openPool(url, max), 200)
+    const { cache, location } = await open(openPool(url, max), { options: { timeLimitMs: 200 } })
     const admin = openPool(url, 2)
     await vi.waitFor(() => cache.set('k', 'before'), 3000)
     const locking = await admin.connect()
