@@ -28,9 +28,9 @@ export function postgresBus(connectionString, channel = 'fragcache') {
         client = one
         let isHeard = false
         one.on('notification', ({ payload }) => {
-          if (payload !== '') message(payload ?? '')
-          else if (!isHeard) up()
-          isHeard ||= payload === ''
+          if (payload) return message(payload)
+          if (!isHeard) up()
+          isHeard = true
         })
         one.on('error', () => undefined)
         one.on('end', () => {
