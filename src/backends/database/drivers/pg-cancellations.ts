@@ -29,8 +29,8 @@ interface Cancellation {
 const AT_ONCE = 4
 
 /**
- * Milliseconds that each may take at least. PgBouncer before 1.19.1 may come to its end over one that goes away while
- * it is passed on.
+ * Milliseconds that each is left at least. PgBouncer before 1.19.1 may crash when one is closed while it is being
+ * passed on.
  */
 const LEAST_MS = 10_000
 
