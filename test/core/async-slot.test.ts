@@ -95,20 +95,21 @@ it('hides the value around, and gives it back', () => {
 
 it('is entered for the rest of the code, without a word to others', async () => {
   const [a, b] = [new AsyncSlot<string>(), new AsyncSlot<string>()]
+  const looks = new EventEmitter()
   const told: unknown[] = []
   await b.run('kept', async () => {
-    const other = sleep(2).then(() => told.push([a.current, b.current]))
+    const other = once(looks, 'look').then(() => told.push([a.current, b.current]))
     await sleep(1)
     a.enter('entered')
-    await Promise.resolve()
+    looks.emit('look')
+    await other
     told.push([a.current, b.current])
     a.enter(undefined)
     told.push([a.current, b.current])
-    await other
   })
   expect(told).toEqual([
-    ['entered', 'kept'],
     [undefined, 'kept'],
+    ['entered', 'kept'],
     [undefined, 'kept'],
   ])
 })
