@@ -13,6 +13,8 @@ const PROBE_INTERVAL_MS = 100
 export class Circuit {
   readonly #probe: () => Promise<unknown>
   readonly #closed: () => void
+  readonly #mostProbes: number
+  #probes = 0
   #failures = 0
   #timer: NodeJS.Timeout | undefined
   #lastError: unknown
@@ -20,10 +22,13 @@ export class Circuit {
   /**
    * @param probe - Asks the store; settles within the time limit of a call.
    * @param closed - Called when a probe was answered.
+   * @param mostProbes - That wait for an answer at the same time. Where one that hangs does not keep the next from
+   *   being sent, that may be sent on a new connection.
    */
-  constructor(probe: () => Promise<unknown>, closed: () => void) {
+  constructor(probe: () => Promise<unknown>, closed: () => void, mostProbes = Infinity) {
     this.#probe = probe
     this.#closed = closed
+    this.#mostProbes = mostProbes
   }
 
   get isOpen(): boolean {
@@ -53,18 +58,23 @@ export class Circuit {
   }
 
   #open(): void {
-    // A probe that hangs does not keep the next from being sent: it may be sent on a new connection.
     this.#timer ??= setInterval(() => {
-      this.#probe().then(() => {
-        if (!this.isOpen) return
-        this.close()
-        this.#closed()
-      }, ignore)
+      if (this.#probes < this.#mostProbes) void this.#ask()
     }, PROBE_INTERVAL_MS).unref()
   }
-}
 
-/** The next probe follows. */
-function ignore(): void {
-  return undefined
+  async #ask(): Promise<void> {
+    this.#probes++
+    try {
+      await this.#probe()
+    } catch {
+      // The next probe follows.
+      return
+    } finally {
+      this.#probes--
+    }
+    if (!this.isOpen) return
+    this.close()
+    this.#closed()
+  }
 }

@@ -109,6 +109,8 @@ export class CompleteStore {
   readonly #values: BinaryFormat
   /** As {@link OwnStore.keepsNothing}. */
   readonly keepsNothing: boolean
+  /** As {@link OwnStore.readsPassWrites}. */
+  readonly readsPassWrites: boolean
   /** As {@link OwnStore.format}. */
   readonly format: PayloadFormat | undefined
   /** As {@link OwnStore.listKeys}. */
@@ -130,6 +132,7 @@ export class CompleteStore {
     this.#own = own ?? {}
     this.#isOurs = own !== undefined
     this.keepsNothing = own?.keepsNothing === true
+    this.readsPassWrites = own?.readsPassWrites === true
     this.format = own?.format
     this.listKeys = own?.listKeys?.bind(own)
     this.readExpired = own?.readExpired?.bind(own)

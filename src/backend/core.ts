@@ -83,8 +83,11 @@ export function composed(build: Build): Composition {
 /** Called with the stored key of an entry that is being removed; without: all are. */
 export type RemovalListener = (storedKey?: string) => void
 
-/** Asked for to find out whether a store answers; never stored. */
+/** What is asked for to find out whether a store answers, and written to find out whether it takes anything. */
 const PROBE_KEY = 'fragcache.probe'
+
+/** How long what is written there lives. */
+const PROBE_LIFE_MS = 1000
 
 /**
  * A cache as the parts of this package know it: with stored keys, tags and claims, and without the checks of
@@ -178,9 +181,16 @@ export class CacheCore {
     return this.keys.checked(key, version)
   }
 
-  /** Asks the store anything, to see whether it answers. */
+  /** Reads anything, to see whether the store answers. */
   probe(): MaybePromise<unknown> {
     return this.store.readEntries([this.checkedKey(PROBE_KEY)])
+  }
+
+  /** Writes something that nobody reads, to see whether the store takes it. */
+  probeWriting(): MaybePromise<unknown> {
+    const payload = this.store.packValue(0, undefined)
+    const expiresAtMs = currentMs() + PROBE_LIFE_MS
+    return this.store.writeEntry({ key: this.checkedKey(PROBE_KEY), payload, expiresAtMs })
   }
 
   /** Looks up for a fragment or a page. */

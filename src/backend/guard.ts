@@ -15,14 +15,18 @@ export interface Guarded {
   readonly store: {
     /** Whether copies may answer where the store that they are of does not. */
     readonly readsMayLag: boolean
+    /** See `OwnStore.readsPassWrites`. */
+    readonly readsPassWrites: boolean
     /** See `OwnStore.starting`. */
     readonly starting: Promise<void> | undefined
     /** See `CompleteStore.onStored`. */
     onStored: (() => void) | undefined
     isOutage(error: unknown): boolean
   }
-  /** Asks the store anything. */
+  /** Reads anything, to see whether the store answers. */
   probe(): MaybePromise<unknown>
+  /** Writes something that nobody reads, to see whether the store takes it. */
+  probeWriting(): MaybePromise<unknown>
   /** Whether a failure is one that was reported where it happened. */
   isReported?(error: unknown): boolean
 }
@@ -37,7 +41,7 @@ export function wasAnswered(failure: object): boolean {
 const ignore = (): void => undefined
 
 /** Operations that read: a store with copies may answer them from one. */
-const READS = new Set(['get', 'getMany', 'has', 'getOrSet'])
+const READS = new Set(['get', 'getMany', 'has', 'getOrSet', 'serverStats'])
 
 /**
  * Operations that do not depend on what is stored. The others wait until the store has got what it is owed.
@@ -65,13 +69,18 @@ export interface Debt {
 /**
  * Runs the calls to a store: failures become `CacheBackendError`s and are reported once per outage. Where
  * the store is a server, a call has its time limit, and fails at once while the server is known to be down.
+ *
+ * A database that answers reads may still let writes wait, for as long as a table is locked, a backup is made or a
+ * disk is full. Then only writes fail at once, and what is stored is still read.
  */
 export class Guard {
   readonly #of: Guarded
   readonly #outages = new OutageReporter()
   readonly #refusals = new RefusalReporter()
-  /** Only where the store is a server, which can be down or hang. */
+  /** Only where the store is a server, which can be down or hang. While it is open, writes fail too. */
   readonly #circuit: Circuit | undefined
+  /** The same for writes: where reads do not wait for them, a circuit of its own. */
+  readonly #writes: Circuit | undefined
   readonly #timeLimit: TimeLimit | undefined
   readonly #debts = new Set<Debt>()
   #failures = 0
@@ -84,20 +93,32 @@ export class Guard {
     if (timeLimitMs === undefined) return
     this.#timeLimit = new TimeLimit(timeLimitMs)
     this.#circuit = new Circuit(
-      () => this.#probe(),
-      () => this.#reportSuccess(),
+      () => this.#probe(of.probe()),
+      () => {
+        this.#writes?.close()
+        this.#reportSuccess()
+      },
     )
+    this.#writes = of.store.readsPassWrites
+      ? new Circuit(
+          () => this.#probe(of.probeWriting()),
+          () => this.#reportSuccess(),
+          // What waits for a lock holds a connection, which reads may need.
+          1,
+        )
+      : this.#circuit
   }
 
   /** Runs a call. @throws CacheBackendError: the store failed. */
   run<T>(operation: string, action: () => MaybePromise<T>): MaybePromise<T> {
-    const circuit = this.#circuit
     this.#isClosed = false
+    const isRead = READS.has(operation)
     // Copies may still answer where the store they are of does not, and say nothing of it.
-    const isOfCopies = this.#of.store.readsMayLag && READS.has(operation)
-    if (circuit?.isOpen === true && !isOfCopies) {
+    const isOfCopies = this.#of.store.readsMayLag && isRead
+    const open = isOfCopies ? undefined : this.#openCircuit(isRead)
+    if (open !== undefined) {
       this.#of.counts.errors++
-      throw this.#notAsked(operation, circuit.lastError)
+      throw this.#notAsked(operation, open.lastError)
     }
     const failuresBefore = this.#failures
     const recoveriesBefore = this.#recoveries
@@ -105,8 +126,8 @@ export class Guard {
       // What was asked before the last failure says nothing of the time since.
       const tells = !isOfCopies && this.#of.store.onStored === undefined
       if (this.#failures === failuresBefore && tells) {
-        this.#reportSuccess()
-        circuit?.succeeded()
+        this.#circuitOf(operation)?.succeeded()
+        if (this.#writes?.isOpen !== true) this.#reportSuccess()
       }
       return value
     }
@@ -132,6 +153,16 @@ export class Guard {
     return Promise.resolve(result).then(succeeded, (error: unknown) => {
       throw failed(error)
     })
+  }
+
+  #circuitOf(operation: string): Circuit | undefined {
+    return READS.has(operation) ? this.#circuit : this.#writes
+  }
+
+  /** What keeps a call from being made. */
+  #openCircuit(isRead: boolean): Circuit | undefined {
+    if (this.#circuit?.isOpen === true) return this.#circuit
+    return !isRead && this.#writes?.isOpen === true ? this.#writes : undefined
   }
 
   /**
@@ -160,7 +191,7 @@ export class Guard {
 
   /** Whether the store is closed, or known to be down: who has time does not ask it, and so does not open it again. */
   get isOutOfReach(): boolean {
-    return this.#isClosed || this.#circuit?.isOpen === true
+    return this.#isClosed || this.#openCircuit(false) !== undefined
   }
 
   /** Nothing is read from the store until it was told. */
@@ -211,7 +242,7 @@ export class Guard {
     // A server that does not take what it is given says so, and that is no outage.
     if (this.#circuit === undefined && !READS.has(operation)) this.#lastUntilStored()
     this.#outages.failed(alias, backend, failure)
-    if (!this.#isClosed) this.#circuit?.failed(error)
+    if (!this.#isClosed) this.#circuitOf(operation)?.failed(error)
     return failure
   }
 
@@ -233,6 +264,7 @@ export class Guard {
   forgetOutage(): void {
     this.#isClosed = true
     this.#circuit?.close()
+    this.#writes?.close()
   }
 
   #notAsked(operation: string, cause: unknown): CacheBackendError {
@@ -244,8 +276,8 @@ export class Guard {
   }
 
   /** Any answer will do. */
-  async #probe(): Promise<void> {
-    const answer = Promise.resolve(this.#of.probe())
+  async #probe(asked: MaybePromise<unknown>): Promise<void> {
+    const answer = Promise.resolve(asked)
     await (this.#timeLimit?.race(answer) ?? answer)
   }
 

@@ -127,6 +127,8 @@ export interface OwnStore<Payload> extends CacheStore<Payload> {
   readonly starting?: Promise<void> | undefined
   /** Whether what {@link readCopies} gives may be older than what was last written, as from a replica. */
   readonly readsMayLag?: boolean
+  /** Whether reads are answered while writes wait, as on other connections of a pool. */
+  readonly readsPassWrites?: boolean
   /** Whether it forgets what it is given, so that nothing is missing from it. */
   readonly keepsNothing?: boolean
   /** Whether keys live on several servers, of which one may be down while the others answer. */

@@ -24,6 +24,8 @@ export interface Driver {
   readonly dialect: Dialect
   /** Whether it answers synchronously. */
   readonly answersAtOnce: boolean
+  /** Whether a statement is answered while others wait. */
+  readonly isPool: boolean
   /** What the user gave. */
   readonly database: object
   /**

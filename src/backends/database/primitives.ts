@@ -64,6 +64,11 @@ export class DatabasePrimitives implements OwnStore<Uint8Array> {
     return this.#route.read !== this.#route.write
   }
 
+  get readsPassWrites(): boolean {
+    const { read, write } = this.#route
+    return read.isPool && write.isPool
+  }
+
   readEntries(keys: readonly string[]): MaybePromise<readonly (Uint8Array | undefined)[]> {
     this.#open()
     return this.#table.readMany(keys, this.#route.write)

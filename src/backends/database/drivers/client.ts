@@ -63,6 +63,7 @@ class ClientDriver<Database extends object> {
 
 /** A pool of connections. */
 export class PoolDriver<Connection extends object> extends ClientDriver<object> implements Driver {
+  readonly isPool = true
   readonly #lender: Lender
   readonly #hanging: HangingConnections
   readonly #renewals = new Renewals<Connection>()
@@ -127,6 +128,7 @@ export class ConnectionDriver<Connection extends object>
   extends ClientDriver<Connection>
   implements Driver
 {
+  readonly isPool = false
   constructor(
     dialect: Dialect,
     database: Connection,

@@ -38,6 +38,8 @@ export function dialectOfKnex({ client: { dialect } }: Knex): Dialect | undefine
 /** A knex instance. */
 export class KnexDriver implements Driver {
   readonly answersAtOnce = false
+  /** It has a pool, but what is given up keeps its connection of that, and soon all of them. */
+  readonly isPool = false
 
   constructor(
     readonly database: Knex,

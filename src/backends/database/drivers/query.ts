@@ -30,6 +30,8 @@ export interface QueryDatabase {
  */
 export class QueryDriver implements Driver {
   readonly answersAtOnce = false
+  /** It may be anything. */
+  readonly isPool = false
   readonly dialect: Dialect
 
   constructor(

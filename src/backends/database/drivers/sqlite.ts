@@ -22,6 +22,7 @@ const EMPTY = Buffer.alloc(0)
 export class SqliteDriver implements Driver {
   readonly dialect = 'sqlite'
   readonly answersAtOnce = true
+  readonly isPool = false
   readonly #prepared = new Map<string, Prepared>()
   #reader: { readonly statement: Statement; readonly prepared: Prepared } | undefined
 
