@@ -4,6 +4,17 @@ const FAILURES_TO_OPEN = 3
 /** Milliseconds between two attempts to find out whether the store is back. */
 const PROBE_INTERVAL_MS = 100
 
+/** How the store is asked. */
+export interface CircuitSettings {
+  /**
+   * Probes that wait for an answer at the same time. Default: any number, since one that hangs does not keep the next from
+   * being answered, which may be sent on a new connection.
+   */
+  readonly mostProbes?: number
+  /** Failures in a row after which it is asked. Default: those that open the circuit. */
+  readonly failuresToProbe?: number
+}
+
 /**
  * Lets calls to a store that is down fail at once. While it is open, the circuit asks the store by
  * itself, so that no caller has to wait for the attempt; the first answer closes it.
@@ -14,6 +25,7 @@ export class Circuit {
   readonly #probe: () => Promise<unknown>
   readonly #closed: () => void
   readonly #mostProbes: number
+  readonly #failuresToProbe: number
   #probes = 0
   #failures = 0
   #timer: NodeJS.Timeout | undefined
@@ -22,17 +34,20 @@ export class Circuit {
   /**
    * @param probe - Asks the store; settles within the time limit of a call.
    * @param closed - Called when a probe was answered.
-   * @param mostProbes - That wait for an answer at the same time. Where one that hangs does not keep the next from
-   *   being sent, that may be sent on a new connection.
    */
-  constructor(probe: () => Promise<unknown>, closed: () => void, mostProbes = Infinity) {
+  constructor(
+    probe: () => Promise<unknown>,
+    closed: () => void,
+    { mostProbes = Infinity, failuresToProbe = FAILURES_TO_OPEN }: CircuitSettings = {},
+  ) {
     this.#probe = probe
     this.#closed = closed
     this.#mostProbes = mostProbes
+    this.#failuresToProbe = failuresToProbe
   }
 
   get isOpen(): boolean {
-    return this.#timer !== undefined
+    return this.#failures >= FAILURES_TO_OPEN
   }
 
   /** What the last call failed with. */
@@ -42,7 +57,7 @@ export class Circuit {
 
   failed(error: unknown): void {
     this.#lastError = error
-    if (++this.#failures >= FAILURES_TO_OPEN) this.#open()
+    if (++this.#failures >= this.#failuresToProbe) this.#startProbing()
   }
 
   succeeded(): void {
@@ -57,7 +72,7 @@ export class Circuit {
     this.#timer = undefined
   }
 
-  #open(): void {
+  #startProbing(): void {
     this.#timer ??= setInterval(() => {
       if (this.#probes < this.#mostProbes) void this.#ask()
     }, PROBE_INTERVAL_MS).unref()
@@ -73,7 +88,7 @@ export class Circuit {
     } finally {
       this.#probes--
     }
-    if (!this.isOpen) return
+    if (this.#timer === undefined) return
     this.close()
     this.#closed()
   }

@@ -261,6 +261,11 @@ export class CacheCore {
     return orUndefined(() => this.guard.run('get', () => withinLimit(read())))
   }
 
+  /** Reads the versions of tags in the same way, by a call that begins those that are not there. */
+  tryVersions<T>(read: () => MaybePromise<T>): MaybePromise<T | undefined> {
+    return orUndefined(() => this.guard.run('dependOn', () => withinLimit(read())))
+  }
+
   /**
    * What there is now of something that was made while others waited for it: it may have been invalidated
    * before they asked, by another process, or before it was known that it depends on that.

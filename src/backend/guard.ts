@@ -5,7 +5,7 @@ import { OutageReporter, RefusalReporter, type LastingOutage } from '../observe/
 import { IntegerOverflowError } from '../serializer.js'
 import type { Counts } from '../observe/counts.js'
 import { TimeLimit } from '../time-limit.js'
-import { Circuit } from './circuit.js'
+import { Circuit, type CircuitSettings } from './circuit.js'
 
 /** What a guard has to know of the cache whose calls it guards. */
 export interface Guarded {
@@ -60,6 +60,12 @@ const BLIND = new Set([
   'serverStats',
 ])
 
+/**
+ * What waits for a lock holds a connection, which reads may need, so that there is one probe at a time. And reads that
+ * are answered do not tell when an outage ends that a single write began: the first probe does.
+ */
+const FOR_WRITES: CircuitSettings = { mostProbes: 1, failuresToProbe: 1 }
+
 /** What the store has to be told before anything is read from it. */
 export interface Debt {
   /** @throws It could not be told. */
@@ -81,6 +87,8 @@ export class Guard {
   readonly #circuit: Circuit | undefined
   /** The same for writes: where reads do not wait for them, a circuit of its own. */
   readonly #writes: Circuit | undefined
+  /** Whether it may answer reads while it takes no writes. */
+  readonly #readsPassWrites: boolean
   readonly #timeLimit: TimeLimit | undefined
   readonly #debts = new Set<Debt>()
   #failures = 0
@@ -90,22 +98,17 @@ export class Guard {
   /** @param timeLimitMs - `undefined`: the store is no server. */
   constructor(of: Guarded, timeLimitMs: number | undefined) {
     this.#of = of
+    this.#readsPassWrites = timeLimitMs === undefined || of.store.readsPassWrites
     if (timeLimitMs === undefined) return
     this.#timeLimit = new TimeLimit(timeLimitMs)
-    this.#circuit = new Circuit(
-      () => this.#probe(of.probe()),
-      () => {
-        this.#writes?.close()
-        this.#reportSuccess()
-      },
-    )
-    this.#writes = of.store.readsPassWrites
-      ? new Circuit(
-          () => this.#probe(of.probeWriting()),
-          () => this.#reportSuccess(),
-          // What waits for a lock holds a connection, which reads may need.
-          1,
-        )
+    const recovered = () => {
+      of.store.onStored = undefined
+      this.#writes?.close()
+      this.#reportSuccess()
+    }
+    this.#circuit = new Circuit(() => this.#probe(of.probe()), recovered)
+    this.#writes = this.#readsPassWrites
+      ? new Circuit(() => this.#probe(of.probeWriting()), recovered, FOR_WRITES)
       : this.#circuit
   }
 
@@ -124,10 +127,9 @@ export class Guard {
     const recoveriesBefore = this.#recoveries
     const succeeded = (value: T) => {
       // What was asked before the last failure says nothing of the time since.
-      const tells = !isOfCopies && this.#of.store.onStored === undefined
-      if (this.#failures === failuresBefore && tells) {
-        this.#circuitOf(operation)?.succeeded()
-        if (this.#writes?.isOpen !== true) this.#reportSuccess()
+      if (this.#failures === failuresBefore && !isOfCopies) {
+        this.#circuit?.succeeded()
+        if (this.#of.store.onStored === undefined) this.#reportSuccess()
       }
       return value
     }
@@ -153,10 +155,6 @@ export class Guard {
     return Promise.resolve(result).then(succeeded, (error: unknown) => {
       throw failed(error)
     })
-  }
-
-  #circuitOf(operation: string): Circuit | undefined {
-    return READS.has(operation) ? this.#circuit : this.#writes
   }
 
   /** What keeps a call from being made. */
@@ -239,10 +237,10 @@ export class Guard {
     }
     if (isLeftOver) return failure
     this.#failures++
-    // A server that does not take what it is given says so, and that is no outage.
-    if (this.#circuit === undefined && !READS.has(operation)) this.#lastUntilStored()
+    const isRead = READS.has(operation)
+    if (this.#readsPassWrites && !isRead) this.#lastUntilStored()
     this.#outages.failed(alias, backend, failure)
-    if (!this.#isClosed) this.#circuitOf(operation)?.failed(error)
+    if (!this.#isClosed) (isRead ? this.#circuit : this.#writes)?.failed(error)
     return failure
   }
 
@@ -252,10 +250,13 @@ export class Guard {
    */
   #lastUntilStored(): void {
     const { store } = this.#of
-    // Reads failed before it: that they succeed again tells enough.
-    if (this.outage !== undefined && store.onStored === undefined) return
+    // Reads failed before it: that they succeed again tells enough where nothing else would find out.
+    const isWhole = this.outage !== undefined && store.onStored === undefined
+    if (isWhole && this.#writes === undefined) return
     const onStored = () => {
-      if (store.onStored === onStored) store.onStored = undefined
+      if (store.onStored !== onStored) return
+      store.onStored = undefined
+      this.#writes?.succeeded()
     }
     store.onStored = onStored
   }
@@ -283,7 +284,6 @@ export class Guard {
 
   #reportSuccess(): void {
     if (this.#outages.lasting !== undefined) this.#recoveries++
-    this.#of.store.onStored = undefined
     this.#outages.succeeded(this.#of.alias, this.#of.backendName)
   }
 }

@@ -105,7 +105,7 @@ export class Dependencies {
       this.#expect(tag)
     }
     return new Declaration(async () => {
-      const versions = await cache.tryRead(() =>
+      const versions = await cache.tryVersions(() =>
         cache.entries.declaredVersions(fresh, this.#begunTime),
       )
       if (versions === undefined) return
@@ -238,7 +238,7 @@ export function tagsToStore(
   // The frame around may be done before the versions are read.
   parent?.depend(dependencies.cache, known)
   const { cache, begunTime } = dependencies
-  const read = cache.tryRead(() => cache.entries.versionsSince(unread, begunTime))
+  const read = cache.tryVersions(() => cache.entries.versionsSince(unread, begunTime))
   return chain(read, (versions) => {
     if (versions === undefined && isFailing(cache)) return 'cache-failed'
     if (versions === undefined || dependencies.isOutdated(unread)) return 'invalidated'
