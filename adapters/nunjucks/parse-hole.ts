@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { TagPosition } from '../../src/errors.js'
 import { holeFaults } from '../../src/fragment/named-values.js'
+import { isDroppedAt } from './dropped.js'
 import type { Lexer, Node, Nodes, Parser, Token } from './engine.js'
 import { nunjucksFaults } from './faults.js'
 import { traceNames } from './names.js'
@@ -8,7 +9,7 @@ import { NodeFactory } from './node-factory.js'
 import { EXTENSION, type ParseSettings } from './parse-settings.js'
 import { checkTagBody, isA, isSuperCall, walk } from './syntax-tree.js'
 import { parseBody } from './tag-body.js'
-import { readNamedValues, readRest } from './tag-source.js'
+import { lexLike, readNamedValues, readRest } from './tag-source.js'
 
 /** What the names of holes' functions begin with. */
 export const HOLE_BLOCK = 'fragcache_hole_'
@@ -30,6 +31,8 @@ interface ReadHole {
   readonly position: TagPosition
   readonly body: Node
   readonly names: ReadonlyMap<string, Node>
+  /** Code for whether what the hole puts out is dropped. */
+  readonly isDropped: string
 }
 
 const holes = new WeakMap<Node, ReadHole>()
@@ -68,18 +71,7 @@ export function parseEndOfHoles(parser: Parser, nodes: Nodes, lexer: Lexer, tag:
 
 /** Reads a whole template: only so does a tag know what is around it. */
 function readAgain({ tokens, extensions, constructor }: Parser, lexer: Lexer): Node {
-  const { tags, trimBlocks, lstripBlocks } = tokens
-  const delimiters = {
-    blockStart: tags.BLOCK_START,
-    blockEnd: tags.BLOCK_END,
-    variableStart: tags.VARIABLE_START,
-    variableEnd: tags.VARIABLE_END,
-    commentStart: tags.COMMENT_START,
-    commentEnd: tags.COMMENT_END,
-  }
-  const reader = new constructor(
-    lexer.lex(tokens.str, { tags: delimiters, trimBlocks, lstripBlocks }),
-  )
+  const reader = new constructor(lexLike(tokens, tokens.str, lexer))
   reader.extensions = extensions
   readers.add(reader)
   return reader.parseAsRoot()
@@ -132,6 +124,7 @@ export function parseHole(
   { asyncFilters, template }: ParseSettings,
 ): Node {
   const position = { template, line: tag.lineno + 1 }
+  const isDropped = isDroppedAt(parser.tokens, lexer)
   const begin = parser.tokens.index
   const names = readNamedValues(parser, lexer, position)
   parser.advanceAfterBlockEnd('nocache')
@@ -158,7 +151,7 @@ export function parseHole(
   const told = make.code(`if (env === null) return cb(null, ${JSON.stringify(record)});\n`)
   const name = make.symbol(`${HOLE_BLOCK}${record.id}`)
   blocks.push(make.make(nodes.Block, name, make.list([told, body])))
-  return compileHole(make, record, { position, body, names })
+  return compileHole(make, record, { position, body, names, isDropped })
 }
 
 /** @throws CacheTagError: the body needs what is not there when it is rendered by itself. */
@@ -177,7 +170,7 @@ function compileHole(make: NodeFactory, record: HoleRecord, hole: ReadHole): Nod
     place,
     make.code(
       `var ${TEXT} = env.getExtension("${EXTENSION}").hole(b_${HOLE_BLOCK}${record.id}, context, runtime, root, ` +
-        'frame.topLevel && parentTemplate, function () {\nreturn {',
+        `${hole.isDropped}, function () {\nreturn {`,
     ),
     ...Array.from(hole.names).flatMap(([name, value]) => [
       make.code(`["${name}"]: `),

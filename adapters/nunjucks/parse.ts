@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { ArgumentSource } from '../../src/fragment/arguments.js'
 import type { TagPosition } from '../../src/errors.js'
 import { namesIn } from '../../src/fragment/expression-names.js'
+import { isDroppedAt } from './dropped.js'
 import type { Lexer, Node, NodeList, Nodes, Parser, Token } from './engine.js'
 import { NodeFactory } from './node-factory.js'
 import { isEndOfHoles, parseEndOfHoles, parseHole } from './parse-hole.js'
@@ -54,6 +55,7 @@ function parseCache(
 ): Node {
   const { asyncFilters, template } = settings
   const line = tag.lineno + 1
+  const isDropped = isDroppedAt(parser.tokens, lexer)
   const source = new TagSource(parser, lexer, { template, line })
   const position = { template, line, fragment: source.arguments.name }
   parser.advanceAfterBlockEnd('cache')
@@ -66,7 +68,7 @@ function parseCache(
     parser.tokens.str,
     position,
     settings,
-  ).compile(source, body)
+  ).compile(source, body, isDropped)
 }
 
 /** Puts the pieces of one tag together. */
@@ -87,7 +89,7 @@ class TagCompiler {
     this.#settings = settings
   }
 
-  compile(source: TagSource, body: Node): Node {
+  compile(source: TagSource, body: Node, isDropped: string): Node {
     const place = this.#make.code('')
     const usesSuper = replaceSuper(body, this.#nodes, () => this.#superOf(place))
     const { variables, callerUse } = readBody(body, this.#nodes)
@@ -108,8 +110,7 @@ class TagCompiler {
     this.#add(
       `var ${TAG} = env.getExtension("${EXTENSION}"), ` +
         `${TEXT} = ${TAG}.run(${JSON.stringify(JSON.stringify(record))}, ` +
-        // At the top of a template that extends another nothing is put out.
-        'context, frame, runtime, root, frame.topLevel && parentTemplate, ',
+        `context, frame, runtime, root, ${isDropped}, `,
     )
     this.#addValues(source)
     this.#add(', ')

@@ -140,3 +140,17 @@ export function readEnd(tokens: Tokenizer, position: TagPosition, fragment: stri
   if (name === '' || name === fragment || name.slice(1, -1) === fragment) return
   throw faults.wrongEnd(name, position)
 }
+
+/** The tokens of a source that is written with the delimiters and the settings of another. */
+export function lexLike(tokens: Tokenizer, source: string, lexer: Lexer): Tokenizer {
+  const { tags, trimBlocks, lstripBlocks } = tokens
+  const delimiters = {
+    blockStart: tags.BLOCK_START,
+    blockEnd: tags.BLOCK_END,
+    variableStart: tags.VARIABLE_START,
+    variableEnd: tags.VARIABLE_END,
+    commentStart: tags.COMMENT_START,
+    commentEnd: tags.COMMENT_END,
+  }
+  return lexer.lex(source, { tags: delimiters, trimBlocks, lstripBlocks })
+}

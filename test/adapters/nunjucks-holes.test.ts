@@ -112,6 +112,10 @@ const same: Readonly<Record<string, Templates>> = {
     main: '{% extends "base" %}{% block c %}{% for x in xs %}{% cache 60 a x %}{{ super() }}{% nocache x=x %}{{ x }}{{ user }}{% endnocache %}{% endcache %}{% endfor %}{% endblock %}',
     base: '<{% block c %}{% nocache %}{{ csrf }}{% endnocache %}{% endblock %}>',
   },
+  'in a set block at the top of a template that extends another': {
+    main: '{% extends "base" %}{% set html %}<{% cache 60 a %}{% nocache %}{{ user }}{% endnocache %}{% endcache %}{% nocache %}{{ csrf }}{% endnocache %}>{% endset %}{% block c %}{{ html | safe }}{% endblock %}',
+    base: '{% block c %}{% endblock %}',
+  },
   'in a macro that is called inside': {
     main: '{% macro field(name) %}<{{ name }}{% nocache %}{{ csrf }}{% endnocache %}>{% endmacro %}{% cache 60 a %}{{ field("n") }}{{ field("m") }}{% endcache %}',
   },

@@ -396,6 +396,25 @@ const groups: Readonly<Record<string, readonly (readonly FragmentCase[])[]>> = {
       '<C5>',
     ),
     steady(
+      'a tag in a set block at the top of a template that extends another',
+      1,
+      {
+        main: '{% extends "base" %}{% set a = 1 %}{% set html %}{% include "part" %}{% if n %}{% cache 9 a n %}<{{ n }}>{% endcache %}{% endif %}{% endset %}{% block c %}{{ html | safe }}{% endblock %}',
+        base: '<{% block c %}base{% endblock %}>',
+        part: 'part',
+      },
+      '<part<5>>',
+    ),
+    steady(
+      'a tag behind a set block of a template that extends another, where nothing is put out',
+      0,
+      {
+        main: '{% extends "base" %}{% set a %}x{% endset %}{% set b = 1 %}{% cache 9 page %}{% block c %}C{{ n }}{{ a }}{% endblock %}{% endcache %}{% set d %}{% endset %}',
+        base: '<{% block c %}base{% endblock %}>',
+      },
+      '<C5x>',
+    ),
+    steady(
       'macros with the tag in a template that extends another',
       1,
       {
