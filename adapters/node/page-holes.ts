@@ -74,6 +74,14 @@ class RenderFrame extends TemplateFrame {
     this.page.depend(...dependencies)
   }
 
+  override declare(tags: readonly string[]): PromiseLike<void> {
+    return this.page.declare(tags)
+  }
+
+  override announce(tags: readonly string[]): void {
+    this.page.announce(tags)
+  }
+
   override holdOld(): void {
     this.page.holdOld()
   }
