@@ -6,7 +6,7 @@ import type { HoleRenderer } from '../../src/fragment/hole-parts.js'
 import { takeContent } from '../../src/fragment/holes.js'
 import { readCopied } from '../../src/fragment/watched-copies.js'
 import { isKeptBy, TemplateFrame } from '../../src/fragment/template-frame.js'
-import { currentFrame, isWithin, runAsyncIn, type Frame } from '../../src/making/frame.js'
+import { currentFrame, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import type { StoredHole } from '../../src/http/stored-response.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { RenderedText, RenderWatcher } from './host.js'
@@ -68,6 +68,7 @@ class RenderFrame extends TemplateFrame {
       page: page.framedPage,
     })
     this.hold = page.hold
+    this.mayShowHoles = !page.keeps
   }
 
   override depend(...dependencies: Parameters<Frame['depend']>): void {
@@ -103,52 +104,33 @@ function isInsideKept(): boolean {
   return false
 }
 
-/**
- * Watches what a handler renders in a page that is not stored. If the handler or an engine loses the
- * asynchronous context between the render and a hole, the page counts as having one.
- *
- * @param isPassed - Whether no cache further in has taken the page over.
- */
-export function passedRenderings(frame: PassedFrame, isPassed: () => boolean): RenderWatcher {
-  return {
-    enter() {
-      const isAround = isWithin(currentFrame(), frame)
-      if (!isPassed() || (isAround && isInsideKept())) return undefined
-      return isAround ? currentFrame() : frame
-    },
-    leave(around, { error, text, finish }) {
-      if (currentFrame() !== around) frame.hasShownHoles = true
-      runAsyncIn(around, () => finish(error, text))
-    },
-  }
-}
-
-/** The holes of one page that is being made: its templates may have some, and the texts handed on are filled. */
+/** The holes of one page that a handler makes: its templates may have some, and the texts handed on are filled. */
 export class PageHoles implements RenderWatcher {
   readonly #rendered: Rendered[] = []
   #isAstray = false
 
   /**
-   * @param isMaking - Whether the page is still being made for this cache.
+   * @param holes - What fills them for this request.
+   * @param isOurs - Whether no other cache has taken the page over.
    * @param onFilled - Called when holes were filled, before the text is handed on: to the client, or
    *   to the handler.
    */
   constructor(
     private readonly res: ServerResponse,
     private readonly frame: TemplateFrame,
-    private readonly holes: VisitorHoles,
-    private readonly isMaking: () => boolean,
+    private readonly holes: () => VisitorHoles,
+    private readonly isOurs: () => boolean,
     private readonly onFilled: (isForView: boolean) => void,
   ) {}
 
   enter(): Frame | undefined {
-    if (!this.isMaking() || isInsideKept()) return undefined
-    return new RenderFrame(this.frame, this.holes)
+    if (!this.isOurs() || isInsideKept()) return undefined
+    return new RenderFrame(this.frame, this.holes())
   }
 
   leave(own: TemplateFrame, rendered: RenderedText): void {
     // The engine lost the asynchronous context, so its holes were rendered as plain text.
-    if (currentFrame() !== own) this.#isAstray = true
+    if (currentFrame() !== own) this.#goAstray()
     // What runs from here on is no part of the render.
     runAsyncIn(this.frame, () => this.#finish(own, rendered))
   }
@@ -171,6 +153,11 @@ export class PageHoles implements RenderWatcher {
     return this.#rendered.length === 1
   }
 
+  #goAstray(): void {
+    this.#isAstray = true
+    this.frame.hasShownHoles = true
+  }
+
   #finish(own: TemplateFrame, { error, text, isForHandler, finish, fail }: RenderedText): void {
     if (error || typeof text !== 'string') return finish(error, text)
     let content: Content
@@ -180,10 +167,11 @@ export class PageHoles implements RenderWatcher {
       if (own.unfitFor !== undefined) this.frame.refuse(own.unfitFor)
       content = takeContent(own, text)
       // The mark of a hole was changed or dropped.
-      if (own.isUnfit && !this.frame.isUnfit) this.#isAstray = true
+      if (own.isUnfit && !this.frame.isUnfit) this.#goAstray()
       if (own.tellsOfUser) this.frame.tellsOfUser = true
-      if (typeof content !== 'string' && this.res.headersSent) throw tooLate()
-      filled = typeof content === 'string' ? content : this.holes.fill(content)
+      if (own.hasShownHoles) this.frame.hasShownHoles = true
+      if (typeof content !== 'string' && this.frame.keeps && this.res.headersSent) throw tooLate()
+      filled = typeof content === 'string' ? content : this.holes().fill(content)
     } catch (fault) {
       return finish(fault as Error)
     }
@@ -191,6 +179,7 @@ export class PageHoles implements RenderWatcher {
     const settle = (made: string | undefined) => {
       if (made === undefined) return finish(notFound())
       this.#rendered.push({ content, text: made })
+      this.frame.hasShownHoles = true
       this.onFilled(isForHandler)
       finish(null, made)
     }

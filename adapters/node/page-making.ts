@@ -134,10 +134,12 @@ export class PageMaking {
   }
 
   #watchHoles(holes: PageHoleOptions, filling: Filling): PageHoles {
+    // Asked now, before the handler runs, as on a hit.
+    const visitorHoles = filling.of(holes)
     return new PageHoles(
       this.around.res,
       this.frame,
-      filling.of(holes),
+      () => visitorHoles,
       this.isCurrent,
       (isForHandler) => {
         if (isForHandler) filling.headers?.handOver()

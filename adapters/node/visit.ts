@@ -12,7 +12,7 @@ import { forwardOf } from './cache-headers.js'
 import { attachInside } from './client-conditions.js'
 import { Filling } from './filling.js'
 import { hasLayersAround, onLastWord } from './last-word.js'
-import { frameAround, PassedFrame, passedRenderings, type PageFrame } from './page-holes.js'
+import { frameAround, PageHoles, PassedFrame, type PageFrame } from './page-holes.js'
 import { PageMaking } from './page-making.js'
 import { keepCookieToItsOwner, markPerUser } from './per-user.js'
 import type { Forwarding, Place } from './place.js'
@@ -227,13 +227,14 @@ export class Visit implements Substitute {
   }
 
   /**
-   * Goes on to the handler, or to what comes before it. Where the cache has nothing to do with the request, a page
-   * with holes is still marked as per-user.
+   * Goes on to the handler, or to what comes before it. Where the cache has nothing to do with the request, holes
+   * are still filled from the same context, and the page is marked as per-user.
    */
   letThrough({ settings, store }: Place, next: () => void): void {
     const state = this.#state
     settings.host.watchGetters?.(this.req)
-    if (state.kind !== 'passed' || settings.holes === undefined || state.shown !== undefined) {
+    const { holes } = settings
+    if (state.kind !== 'passed' || holes === undefined || state.shown !== undefined) {
       next()
       return
     }
@@ -245,13 +246,18 @@ export class Visit implements Substitute {
     if (hasLayersAround(res)) onLastWord(res, tell)
     onHead(res, tell)
     const isPassed = () => this.#state.kind === 'passed'
-    settings.host.watchRender?.(req, res, passedRenderings(frame, isPassed))
+    // The context is asked when a template is rendered: most of these requests change something and show no page.
+    const fills = () => this.#filling.of(holes)
+    const watcher = new PageHoles(res, frame, fills, isPassed, (isForView) => {
+      if (isForView) this.#filling.headers?.handOver()
+    })
+    settings.host.watchRender?.(req, res, watcher)
     runAsyncIn(frame, next)
   }
 
-  /** Marks a page as per-user whose holes were rendered where they are. */
+  /** Marks a page as per-user that shows the text of a hole, or has a header that was set for one. */
   #tellOfShownHoles(frame: PageFrame | undefined): void {
-    if (frame?.hasShownHoles !== true) return
+    if (frame?.hasShownHoles !== true && !this.#filling.hasHeaders) return
     if (this.#headers === undefined) markPerUser(this.res)
     else this.#headers.showHoles()
   }

@@ -4,7 +4,7 @@ import { chain, isPromise, type MaybePromise } from '../maybe-promise.js'
 import { faults } from './faults.js'
 import type { Content, HoleRef, HoleRenderer, Parts, Piece } from './hole-parts.js'
 import { HoleMarks, type ChangeHole } from './hole-marks.js'
-import { outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
+import { isKeptBy, outermostOf, TemplateFrame, templateFramesAround } from './template-frame.js'
 import { holeFaults, readNamed, type NamedValues } from './named-values.js'
 import { findStray } from './placeholder.js'
 import { observer } from './shown.js'
@@ -91,8 +91,20 @@ export function renderHole<T>(
     return inPlace()
   }
   if (!areOfOnePage(host.holes, page)) throw holeFaults.otherRender(position)
-  if (!host.holes.has(ref)) throw faults.unreachableHole(ref.e, position)
-  return mark(host, ref, frame, position)
+  if (host.holes.has(ref)) return mark(host, ref, frame, position)
+  if (!host.mayShowHoles || isKeptWithin(frame, host)) {
+    throw faults.unreachableHole(ref.e, position)
+  }
+  noteShown(frame)
+  return inPlace()
+}
+
+/** Whether something between a frame and one around it is stored. */
+function isKeptWithin(frame: Frame, around: Frame): boolean {
+  for (let at: Frame | undefined = frame; at !== undefined && at !== around; at = at.parent) {
+    if (isKeptBy(at)) return true
+  }
+  return false
 }
 
 /** Whether what is around shows holes in the context of a page, as far as that can be told. */

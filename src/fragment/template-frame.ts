@@ -59,6 +59,8 @@ export class TemplateFrame extends Frame {
   keeps = true
   /** Fills the holes inside, if nothing around it is stored. */
   holes: HoleRenderer | undefined
+  /** Whether a hole that {@link holes} does not know is rendered in place, which is an error otherwise. */
+  mayShowHoles = false
   /** Whether a hole was rendered in place inside, where nothing around is stored. */
   hasShownHoles = false
   /** The marks of holes in the texts inside, if nothing around it is stored. */

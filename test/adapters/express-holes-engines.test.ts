@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express'
-import { createCaches, LocMemCache, type Cache } from 'fragcache'
+import { createCaches, dependOn, LocMemCache, type Cache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
 import type { HelperOptions } from 'handlebars'
 import { describe, expect, it } from 'vitest'
@@ -20,16 +20,19 @@ const templates = {
     altered: `{% filter upper %}{% nocache %}{{ user }}{% endnocache %}{% endfilter %}`,
     broken: `{% nocache %}{{ fail() }}{% endnocache %}`,
     named: `{% set text %}{% nocache %}{{ user }}{% endnocache %}{% endset %}{% nocache text=text %}{{ text | safe }}{% endnocache %}`,
+    tagged: `{{ load() }} {% nocache %}{{ user }}{% endnocache %}`,
   },
   handlebars: {
     page: `{{run}} {{#nocache}}<{{user}}>{{/nocache}}{{#cache 600 "outer"}}[{{run}}{{#nocache}}({{user}}){{/nocache}}{{#cache 600 "inner"}}{{run}}{{#nocache}}/{{user}}/{{/nocache}}{{/cache}}]{{/cache}}{{#each xs}}{{#nocache}}{{@root.token}};{{/nocache}}{{/each}}{{#nocache}}{{#cache 600 "mine" user}}{{user}}{{/cache}}{{/nocache}}`,
     broken: `{{#nocache}}{{#if fail}}{{fail}}{{/if}}{{/nocache}}`,
     named: `{{#captured}}{{#nocache}}{{user}}{{/nocache}}{{else}}{{#nocache text=@text}}{{{text}}}{{/nocache}}{{/captured}}`,
+    tagged: `{{load}} {{#nocache}}{{user}}{{/nocache}}`,
   },
   eta: {
     page: `<%= it.run %> <% nocache %><<%= it.user %>><% endnocache %><% cache 600 outer %>[<%= it.run %><% nocache %>(<%= it.user %>)<% endnocache %><% cache 600 inner %><%= it.run %><% nocache %>/<%= it.user %>/<% endnocache %><% endcache %>]<% endcache %><% for (const x of [1, 2]) { %><% nocache %><%= it.token %>;<% endnocache %><% } %><% nocache %><% cache 600 mine it.user %><%= it.user %><% endcache %><% endnocache %>`,
     broken: `<% nocache %><%= it.fail() %><% endnocache %>`,
     named: `<% const text = capture(() => { %><% nocache %><%= it.user %><% endnocache %><% }) %><% nocache text=text %><%~ it.text %><% endnocache %>`,
+    tagged: `<%= await it.load() %> <% nocache %><%= it.user %><% endnocache %>`,
   },
 } as const
 
@@ -44,7 +47,7 @@ const shown = (user: string, run: number): string =>
 describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
   describe.each(Object.values(pageEngines))('with $name', ({ name, install }) => {
     describe.each(backends)('over %s', (_name, newCache) => {
-      async function holedSite() {
+      async function holedSite(load = (run: number): unknown => run) {
         const caches = createCaches({ default: newCache() })
         const app = express()
         app.set('env', 'test')
@@ -71,6 +74,7 @@ describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
             token: 'the view’s',
             xs: [1, 2],
             helpers: { captured },
+            load: () => load(run),
           }
           res.render(req.path.slice(1).replace(/-.*/, ''), it)
         })
@@ -80,9 +84,9 @@ describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
         })
         const site = await Site.open(app)
         const outcomes = watchOutcomes(site.origin)
-        const get = async (path: string, user: string) => {
+        const get = async (path: string, user: string, method = 'GET') => {
           const before = outcomes.length
-          const answer = await site.get(path, { headers: { 'X-User': user } })
+          const answer = await site.get(path, { method, headers: { 'X-User': user } })
           await eventually(() => outcomes.length > before)
           return answer
         }
@@ -103,6 +107,60 @@ describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
         const other = shown('ben', 1).replace(/^1/, '2')
         expect((await get('/page-2', 'ben')).text).toBe(other)
         expect((await get('/page-2', 'cem')).text).toBe(other.replaceAll('ben', 'cem'))
+      })
+
+      it('are filled from the same variables by a method that is not cached', async () => {
+        const { get, outcomes } = await holedSite()
+        expect((await get('/page', 'ann', 'POST')).text).toBe(shown('ann', 1))
+        expect((await get('/page', 'ben', 'POST')).text).toBe(shown('ben', 1).replace(/^1/, '2'))
+        expect(outcomes).toEqual(['bypass method', 'bypass method'])
+      })
+
+      it('are filled from the same variables while the cache is down', async () => {
+        const { caches, get, outcomes } = await holedSite()
+        const cache: Cache = caches.default
+        if (!(cache instanceof AsyncTestCache)) return
+        cache.failing = true
+        expect((await get('/page', 'ann')).text).toBe(shown('ann', 1))
+        expect((await get('/page', 'ben')).text).toBe(shown('ben', 2))
+        expect(outcomes).toEqual(['bypass cache-failed', 'bypass cache-failed'])
+      })
+
+      it('do not hide the tags that a template declares', async () => {
+        const { caches, get, outcomes } = await holedSite((run) => {
+          void dependOn(['t'])
+          return run
+        })
+        expect((await get('/tagged', 'ann')).text).toBe('1 ann')
+        expect((await get('/tagged', 'ben')).text).toBe('1 ben')
+        await caches.invalidateTags(['t'])
+        expect((await get('/tagged', 'ben')).text).toBe('2 ben')
+        expect(outcomes).toEqual(['miss', 'hit', 'miss'])
+      })
+
+      it.runIf(name === 'eta')('do not hide what is being made in a template', async () => {
+        let open = () => undefined as void
+        const opened = new Promise<void>((resolve) => (open = resolve))
+        const begun: number[] = []
+        const { caches, get } = await holedSite((run) =>
+          caches.default.getOrSet(
+            'k',
+            async () => {
+              begun.push(run)
+              if (run === 1) await opened
+              return run
+            },
+            { tags: ['t'] },
+          ),
+        )
+        const first = get('/tagged', 'ann')
+        await eventually(() => begun.length === 1)
+        await caches.invalidateTags(['t'])
+        const second = get('/tagged', 'ben')
+        await eventually(() => begun.length === 2)
+        expect((await second).text).toBe('2 ben')
+        open()
+        await first
       })
 
       it('hand on what a hole throws', async () => {

@@ -175,6 +175,17 @@ describe.each(oneExpress)('what holes give in $version', ({ express }) => {
       expect(second.headers).not.toHaveProperty('set-cookie')
     })
 
+    it('goes to nobody else by an answer that is not kept', async () => {
+      const { site } = await holedSite({ view: plain, context: withToken })
+      const { headers, text } = await site.get('/p', { method: 'POST', ...as('ann') })
+      expect(text).toBe('plain')
+      expect(headers).toMatchObject({
+        'x-token': 'ann',
+        'set-cookie': ['csrf=ann; Path=/'],
+        'cache-control': 'private, no-cache',
+      })
+    })
+
     it('is sent whole to who asks for a change', async () => {
       const { site } = await holedSite({ view: plain, context: withToken })
       const answer = await site.get('/p', as('ann', { 'If-None-Match': '*' }))
