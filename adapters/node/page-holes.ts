@@ -65,10 +65,10 @@ class RenderFrame extends TemplateFrame {
       isLimited: page.isLimited,
       isLeased: page.holdsLease,
       holes,
+      mayShowHoles: !page.keeps,
       page: page.framedPage,
     })
     this.hold = page.hold
-    this.mayShowHoles = !page.keeps
   }
 
   override depend(...dependencies: Parameters<Frame['depend']>): void {

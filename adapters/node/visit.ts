@@ -163,7 +163,7 @@ export class Visit implements Substitute {
     const making = this.#making
     if (typeof tags === 'function' || tags.length === 0 || making === undefined) return
     const { cache } = store
-    const read = cache.tryVersions(() => cache.entries.currentVersions(tags))
+    const read = cache.tryRead(() => cache.entries.currentVersions(tags), 'dependOn')
     return chain(read, (versions) => making.dependOn(versions, tags))
   }
 

@@ -181,16 +181,12 @@ export class CacheCore {
     return this.keys.checked(key, version)
   }
 
-  /** Reads anything, to see whether the store answers. */
-  probe(): MaybePromise<unknown> {
-    return this.store.readEntries([this.checkedKey(PROBE_KEY)])
-  }
-
-  /** Writes something that nobody reads, to see whether the store takes it. */
-  probeWriting(): MaybePromise<unknown> {
+  /** Reads anything, to see whether the store answers, or writes something that nobody reads. */
+  probe(isWrite: boolean): MaybePromise<unknown> {
+    const key = this.checkedKey(PROBE_KEY)
+    if (!isWrite) return this.store.readEntries([key])
     const payload = this.store.packValue(0, undefined)
-    const expiresAtMs = currentMs() + PROBE_LIFE_MS
-    return this.store.writeEntry({ key: this.checkedKey(PROBE_KEY), payload, expiresAtMs })
+    return this.store.writeEntry({ key, payload, expiresAtMs: currentMs() + PROBE_LIFE_MS })
   }
 
   /** Looks up for a fragment or a page. */
@@ -256,14 +252,16 @@ export class CacheCore {
     return orUndefined(() => this.guard.run('set', giveUp))
   }
 
-  /** Reads for what is being made, by a call of {@link entries}. */
-  tryRead<T>(read: () => MaybePromise<T>): MaybePromise<T | undefined> {
-    return orUndefined(() => this.guard.run('get', () => withinLimit(read())))
-  }
-
-  /** Reads the versions of tags in the same way, by a call that begins those that are not there. */
-  tryVersions<T>(read: () => MaybePromise<T>): MaybePromise<T | undefined> {
-    return orUndefined(() => this.guard.run('dependOn', () => withinLimit(read())))
+  /**
+   * Reads for what is being made, by a call of {@link entries}.
+   *
+   * @param operation - `dependOn`: it may begin what is not there, and so write.
+   */
+  tryRead<T>(
+    read: () => MaybePromise<T>,
+    operation: 'get' | 'dependOn' = 'get',
+  ): MaybePromise<T | undefined> {
+    return orUndefined(() => this.guard.run(operation, () => withinLimit(read())))
   }
 
   /**

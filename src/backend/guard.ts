@@ -23,10 +23,8 @@ export interface Guarded {
     onStored: (() => void) | undefined
     isOutage(error: unknown): boolean
   }
-  /** Reads anything, to see whether the store answers. */
-  probe(): MaybePromise<unknown>
-  /** Writes something that nobody reads, to see whether the store takes it. */
-  probeWriting(): MaybePromise<unknown>
+  /** Reads anything, to see whether the store answers, or writes something that nobody reads. */
+  probe(isWrite: boolean): MaybePromise<unknown>
   /** Whether a failure is one that was reported where it happened. */
   isReported?(error: unknown): boolean
 }
@@ -106,9 +104,9 @@ export class Guard {
       this.#writes?.close()
       this.#reportSuccess()
     }
-    this.#circuit = new Circuit(() => this.#probe(of.probe()), recovered)
+    this.#circuit = new Circuit(() => this.#probe(of.probe(false)), recovered)
     this.#writes = this.#readsPassWrites
-      ? new Circuit(() => this.#probe(of.probeWriting()), recovered, FOR_WRITES)
+      ? new Circuit(() => this.#probe(of.probe(true)), recovered, FOR_WRITES)
       : this.#circuit
   }
 

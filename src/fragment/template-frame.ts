@@ -30,6 +30,8 @@ export interface Purpose {
   readonly holes?: HoleRenderer | undefined
   /** The error for a hole that nothing can fill. */
   readonly holeFault?: ((position: TagPosition) => CacheTagError) | undefined
+  /** Whether a hole that {@link holes} does not know is rendered in place. Default: it is an error. */
+  readonly mayShowHoles?: boolean
   /** Left out: it is not a page's. */
   readonly page?: FramedPage | undefined
 }
@@ -59,8 +61,6 @@ export class TemplateFrame extends Frame {
   keeps = true
   /** Fills the holes inside, if nothing around it is stored. */
   holes: HoleRenderer | undefined
-  /** Whether a hole that {@link holes} does not know is rendered in place, which is an error otherwise. */
-  mayShowHoles = false
   /** Whether a hole was rendered in place inside, where nothing around is stored. */
   hasShownHoles = false
   /** The marks of holes in the texts inside, if nothing around it is stored. */
@@ -70,6 +70,7 @@ export class TemplateFrame extends Frame {
   readonly fragment: FramedFragment | undefined
   readonly storedKey: string | undefined
   readonly holeFault: ((position: TagPosition) => CacheTagError) | undefined
+  readonly mayShowHoles: boolean
   readonly framedPage: FramedPage | undefined
 
   constructor(
@@ -83,6 +84,7 @@ export class TemplateFrame extends Frame {
     this.storedKey = purpose.storedKey
     this.holes = purpose.holes
     this.holeFault = purpose.holeFault
+    this.mayShowHoles = purpose.mayShowHoles === true
     this.framedPage = purpose.page
   }
 }

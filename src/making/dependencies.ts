@@ -105,8 +105,9 @@ export class Dependencies {
       this.#expect(tag)
     }
     return new Declaration(async () => {
-      const versions = await cache.tryVersions(() =>
-        cache.entries.declaredVersions(fresh, this.#begunTime),
+      const versions = await cache.tryRead(
+        () => cache.entries.declaredVersions(fresh, this.#begunTime),
+        'dependOn',
       )
       if (versions === undefined) return
       const known = this.#merged()
@@ -238,7 +239,7 @@ export function tagsToStore(
   // The frame around may be done before the versions are read.
   parent?.depend(dependencies.cache, known)
   const { cache, begunTime } = dependencies
-  const read = cache.tryVersions(() => cache.entries.versionsSince(unread, begunTime))
+  const read = cache.tryRead(() => cache.entries.versionsSince(unread, begunTime), 'dependOn')
   return chain(read, (versions) => {
     if (versions === undefined && isFailing(cache)) return 'cache-failed'
     if (versions === undefined || dependencies.isOutdated(unread)) return 'invalidated'
