@@ -188,7 +188,7 @@ const PARTS = `access ask backendName begin below bumpTags bus call callStore ca
   invalidateAgain invalidateStoredTags invalidationCount isClosed isCurrentVersion isFailing isOpen isStillClaimed
   isTold keep keepCopy keys leader limits local lookup lookupOne lose made mayAnswerAtOnce memory move observed options
   outages owner primitives probe producerTimeoutMs publish read readAmong readCopies readLifetime readOwnServerStats
-  readVersions readings readsMayLag recallTags recalled refreshes refusals rememberTags remote removalListeners remove
+  readVersions readings readsMayLag readsPassWrites recallTags recalled refreshes refusals rememberTags remote removalListeners remove
   removing reportFailure request requireStore restamp rewrite scanner server sources start stop store storedKeyOf tags
   tagsOf tellHits tellOfLookup tellOfMiss tellsOfChanges timeLimit timedAtOnce toFailure toHit tooLarge tryBegin
   tryGiveUp tryLookup tryLying tryRead tryRecheck tryStore unpackEntry values versions versionsSince watchChanges
