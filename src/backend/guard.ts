@@ -99,14 +99,16 @@ export class Guard {
     this.#readsPassWrites = timeLimitMs === undefined || of.store.readsPassWrites
     if (timeLimitMs === undefined) return
     this.#timeLimit = new TimeLimit(timeLimitMs)
-    const recovered = () => {
+    this.#circuit = new Circuit(
+      () => this.#probe(of.probe(false)),
+      () => this.#answered(),
+    )
+    const taken = () => {
       of.store.onStored = undefined
-      this.#writes?.close()
       this.#reportSuccess()
     }
-    this.#circuit = new Circuit(() => this.#probe(of.probe(false)), recovered)
     this.#writes = this.#readsPassWrites
-      ? new Circuit(() => this.#probe(of.probe(true)), recovered, FOR_WRITES)
+      ? new Circuit(() => this.#probe(of.probe(true)), taken, FOR_WRITES)
       : this.#circuit
   }
 
@@ -127,7 +129,7 @@ export class Guard {
       // What was asked before the last failure says nothing of the time since.
       if (this.#failures === failuresBefore && !isOfCopies) {
         this.#circuit?.succeeded()
-        if (this.#of.store.onStored === undefined) this.#reportSuccess()
+        this.#answered()
       }
       return value
     }
@@ -278,6 +280,11 @@ export class Guard {
   async #probe(asked: MaybePromise<unknown>): Promise<void> {
     const answer = Promise.resolve(asked)
     await (this.#timeLimit?.race(answer) ?? answer)
+  }
+
+  /** A store that is read may still take no writes. */
+  #answered(): void {
+    if (this.#of.store.onStored === undefined) this.#reportSuccess()
   }
 
   #reportSuccess(): void {
