@@ -4,17 +4,6 @@ const FAILURES_TO_OPEN = 3
 /** Milliseconds between two attempts to find out whether the store is back. */
 const PROBE_INTERVAL_MS = 100
 
-/** How the store is asked. */
-export interface CircuitSettings {
-  /**
-   * Probes that wait for an answer at the same time. Default: any number, since one that hangs does not keep the next from
-   * being answered, which may be sent on a new connection.
-   */
-  readonly mostProbes?: number
-  /** Failures in a row after which it is asked. Default: those that open the circuit. */
-  readonly failuresToProbe?: number
-}
-
 /**
  * Lets calls to a store that is down fail at once. While it is open, the circuit asks the store by
  * itself, so that no caller has to wait for the attempt; the first answer closes it.
@@ -25,7 +14,6 @@ export class Circuit {
   readonly #probe: () => Promise<unknown>
   readonly #closed: () => void
   readonly #mostProbes: number
-  readonly #failuresToProbe: number
   #probes = 0
   #failures = 0
   #timer: NodeJS.Timeout | undefined
@@ -34,16 +22,13 @@ export class Circuit {
   /**
    * @param probe - Asks the store; settles within the time limit of a call.
    * @param closed - Called when a probe was answered.
+   * @param mostProbes - That wait for an answer at the same time. Default: any number, since one that hangs does not
+   *   keep the next from being answered, which may be sent on a new connection.
    */
-  constructor(
-    probe: () => Promise<unknown>,
-    closed: () => void,
-    { mostProbes = Infinity, failuresToProbe = FAILURES_TO_OPEN }: CircuitSettings = {},
-  ) {
+  constructor(probe: () => Promise<unknown>, closed: () => void, mostProbes = Infinity) {
     this.#probe = probe
     this.#closed = closed
     this.#mostProbes = mostProbes
-    this.#failuresToProbe = failuresToProbe
   }
 
   get isOpen(): boolean {
@@ -57,11 +42,11 @@ export class Circuit {
 
   failed(error: unknown): void {
     this.#lastError = error
-    if (++this.#failures >= this.#failuresToProbe) this.#startProbing()
+    if (++this.#failures >= FAILURES_TO_OPEN) this.ask()
   }
 
   succeeded(): void {
-    if (this.#failures !== 0) this.close()
+    if (this.#failures !== 0 || this.#timer !== undefined) this.close()
   }
 
   /** Stops asking, and lets calls through. */
@@ -72,13 +57,14 @@ export class Circuit {
     this.#timer = undefined
   }
 
-  #startProbing(): void {
+  /** Asks the store until it answers, or until {@link close}. Calls that are let through still are. */
+  ask(): void {
     this.#timer ??= setInterval(() => {
-      if (this.#probes < this.#mostProbes) void this.#ask()
+      if (this.#probes < this.#mostProbes) void this.#askOnce()
     }, PROBE_INTERVAL_MS).unref()
   }
 
-  async #ask(): Promise<void> {
+  async #askOnce(): Promise<void> {
     this.#probes++
     try {
       await this.#probe()

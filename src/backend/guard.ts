@@ -5,7 +5,7 @@ import { OutageReporter, RefusalReporter, type LastingOutage } from '../observe/
 import { IntegerOverflowError } from '../serializer.js'
 import type { Counts } from '../observe/counts.js'
 import { TimeLimit } from '../time-limit.js'
-import { Circuit, type CircuitSettings } from './circuit.js'
+import { Circuit } from './circuit.js'
 
 /** What a guard has to know of the cache whose calls it guards. */
 export interface Guarded {
@@ -58,11 +58,11 @@ const BLIND = new Set([
   'serverStats',
 ])
 
-/**
- * What waits for a lock holds a connection, which reads may need, so that there is one probe at a time. And reads that
- * are answered do not tell when an outage ends that a single write began: the first probe does.
- */
-const FOR_WRITES: CircuitSettings = { mostProbes: 1, failuresToProbe: 1 }
+/** Probes by writing at the same time: what waits for a lock holds a connection, which reads may need. */
+const MOST_WRITE_PROBES = 1
+
+/** Failures to pay a debt: they were reported where it was to be paid. */
+const unpaid = new WeakSet<object>()
 
 /** What the store has to be told before anything is read from it. */
 export interface Debt {
@@ -108,7 +108,7 @@ export class Guard {
       this.#reportSuccess()
     }
     this.#writes = this.#readsPassWrites
-      ? new Circuit(() => this.#probe(of.probe(true)), taken, FOR_WRITES)
+      ? new Circuit(() => this.#probe(of.probe(true)), taken, MOST_WRITE_PROBES)
       : this.#circuit
   }
 
@@ -202,7 +202,12 @@ export class Guard {
   }
 
   async #pay<T>(action: () => MaybePromise<T>): Promise<T> {
-    for (const debt of this.#debts) await debt.settle()
+    try {
+      for (const debt of this.#debts) await debt.settle()
+    } catch (error) {
+      if (error instanceof CacheBackendError) unpaid.add(error)
+      throw error
+    }
     return action()
   }
 
@@ -221,7 +226,8 @@ export class Guard {
     if (isMisuse(error)) return error
     const { alias, backendName: backend, counts, store } = this.#of
     counts.errors++
-    if (error instanceof CacheBackendError && this.#of.isReported?.(error) === true) return error
+    const isReported = (one: Error) => unpaid.has(one) || this.#of.isReported?.(one) === true
+    if (error instanceof CacheBackendError && isReported(error)) return error
     const failure =
       error instanceof CacheBackendError
         ? error
@@ -259,6 +265,12 @@ export class Guard {
       this.#writes?.succeeded()
     }
     store.onStored = onStored
+    this.#askForWrites()
+  }
+
+  /** Reads that are answered do not tell when an outage ends that a write began, however short: a probe does. */
+  #askForWrites(): void {
+    if (!this.#isClosed) this.#writes?.ask()
   }
 
   /** Lets the next call find out by itself how the store is; until then nobody asks it. */
@@ -282,9 +294,10 @@ export class Guard {
     await (this.#timeLimit?.race(answer) ?? answer)
   }
 
-  /** A store that is read may still take no writes. */
+  /** A store that is read may still take no writes. It was not asked any more if it was closed meanwhile. */
   #answered(): void {
     if (this.#of.store.onStored === undefined) this.#reportSuccess()
+    else this.#askForWrites()
   }
 
   #reportSuccess(): void {

@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
 import { describe, expect, it, vi } from 'vitest'
+import { coreOf } from '../../src/backend/core.js'
 import { createCaches, FragmentCache, type Cache, type OutageMessage } from '../../src/index.js'
 import { databaseCaches } from '../support/database-caches.js'
 import { sharedServer } from '../support/servers.js'
@@ -54,6 +55,14 @@ const kinds: Record<keyof typeof servers, (url: string) => Promise<Held>> = {
   },
 }
 
+function heardOutages(): OutageMessage[] {
+  const outages: OutageMessage[] = []
+  const listener = (message: unknown) => void outages.push(message as OutageMessage)
+  subscribe('fragcache:outage', listener)
+  ends.push(() => unsubscribe('fragcache:outage', listener))
+  return outages
+}
+
 describe.each(Object.keys(kinds) as (keyof typeof kinds)[])('%s that holds writes up', (kind) => {
   const server = servers[kind]
 
@@ -62,10 +71,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])('%s that holds write
     async () => {
       const { cache, hold, release } = await kinds[kind](server?.url ?? '')
       ends.unshift(release)
-      const outages: OutageMessage[] = []
-      const listener = (message: unknown) => void outages.push(message as OutageMessage)
-      subscribe('fragcache:outage', listener)
-      ends.push(() => unsubscribe('fragcache:outage', listener))
+      const outages = heardOutages()
       const fragments = new FragmentCache(createCaches({ default: cache }))
       const render = (name: string, text: string) =>
         fragments.render({ name, timeout: 500 }, () => text)
@@ -102,6 +108,43 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])('%s that holds write
         'stored',
         'stored',
       ])
+    },
+  )
+
+  it.skipIf(server === undefined)(
+    'is in no outage any more once it takes something, if it was closed meanwhile and is only read',
+    async () => {
+      const { cache, hold, release } = await kinds[kind](server?.url ?? '')
+      ends.unshift(release)
+      const outages = heardOutages()
+      await cache.set('k', 'before')
+      await hold()
+      await expect(cache.set('k', 'refused')).rejects.toThrow('no answer within 1000 ms')
+      await cache.close()
+      await release()
+      await vi.waitFor(async () => {
+        await cache.get('k')
+        expect(outages).toHaveLength(2)
+      }, 5000)
+      expect(outages[1]).toHaveProperty('until')
+    },
+  )
+
+  it.skipIf(server === undefined)(
+    'is not said to refuse what is read while it has not heard of an invalidation',
+    async () => {
+      const { cache, hold, release } = await kinds[kind](server?.url ?? '')
+      ends.unshift(release)
+      const codes: unknown[] = []
+      vi.mocked(process.emitWarning).mockImplementation((_message, options) => {
+        codes.push((options as { readonly code: string }).code)
+      })
+      await cache.set('k', 'before')
+      await hold()
+      for (let i = 0; i < 3; i++) await cache.set('k', i).catch(() => undefined)
+      await coreOf(cache).invalidateStoredTags(['t'], { later: true })
+      await expect(cache.get('k')).rejects.toThrow('invalidateTags failed: not asked')
+      expect(codes).toEqual(['FRAGCACHE_OUTAGE'])
     },
   )
 })
