@@ -113,14 +113,14 @@ export class PageHoles implements RenderWatcher {
    * @param holes - What fills them for this request.
    * @param isOurs - Whether no other cache has taken the page over.
    * @param onFilled - Called when holes were filled, before the text is handed on: to the client, or
-   *   to the handler.
+   *   to the handler. Default: nothing depends on that, since nothing is stored.
    */
   constructor(
     private readonly res: ServerResponse,
     private readonly frame: TemplateFrame,
     private readonly holes: () => VisitorHoles,
     private readonly isOurs: () => boolean,
-    private readonly onFilled: (isForView: boolean) => void,
+    private readonly onFilled: (isForView: boolean) => void = () => undefined,
   ) {}
 
   enter(): Frame | undefined {

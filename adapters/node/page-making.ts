@@ -135,11 +135,11 @@ export class PageMaking {
 
   #watchHoles(holes: PageHoleOptions, filling: Filling): PageHoles {
     // Asked now, before the handler runs, as on a hit.
-    const visitorHoles = filling.of(holes)
+    filling.of(holes)
     return new PageHoles(
       this.around.res,
       this.frame,
-      () => visitorHoles,
+      () => filling.of(holes),
       this.isCurrent,
       (isForHandler) => {
         if (isForHandler) filling.headers?.handOver()

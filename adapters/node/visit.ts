@@ -242,22 +242,23 @@ export class Visit implements Substitute {
     const frame = new PassedFrame(store.cache, frameAround(), undefined)
     this.#state = { ...state, shown: frame }
     res.once('close', () => frame.end())
-    const tell = () => this.#tellOfShownHoles(frame)
+    const tell = () => {
+      // Headers that are set for holes are per-user, also where the page has none.
+      if (this.#filling.hasHeaders) frame.hasShownHoles = true
+      this.#tellOfShownHoles(frame)
+    }
     if (hasLayersAround(res)) onLastWord(res, tell)
     onHead(res, tell)
     const isPassed = () => this.#state.kind === 'passed'
     // The context is asked when a template is rendered: most of these requests change something and show no page.
     const fills = () => this.#filling.of(holes)
-    const watcher = new PageHoles(res, frame, fills, isPassed, (isForView) => {
-      if (isForView) this.#filling.headers?.handOver()
-    })
-    settings.host.watchRender?.(req, res, watcher)
+    settings.host.watchRender?.(req, res, new PageHoles(res, frame, fills, isPassed))
     runAsyncIn(frame, next)
   }
 
-  /** Marks a page as per-user that shows the text of a hole, or has a header that was set for one. */
+  /** Marks a page as per-user that shows the text of a hole. */
   #tellOfShownHoles(frame: PageFrame | undefined): void {
-    if (frame?.hasShownHoles !== true && !this.#filling.hasHeaders) return
+    if (frame?.hasShownHoles !== true) return
     if (this.#headers === undefined) markPerUser(this.res)
     else this.#headers.showHoles()
   }
