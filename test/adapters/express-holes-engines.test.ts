@@ -46,7 +46,7 @@ const shown = (user: string, run: number): string =>
 
 describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
   describe.each(Object.values(pageEngines))('with $name', ({ name, install }) => {
-    describe.each(backends)('over %s', (_name, newCache) => {
+    describe.each(backends)('over %s', (backend, newCache) => {
       async function holedSite(load = (run: number): unknown => run) {
         const caches = createCaches({ default: newCache() })
         const app = express()
@@ -116,15 +116,16 @@ describe.each(oneExpress)('holes of pages in $version', ({ express }) => {
         expect(outcomes).toEqual(['bypass method', 'bypass method'])
       })
 
-      it('are filled from the same variables while the cache is down', async () => {
-        const { caches, get, outcomes } = await holedSite()
-        const cache: Cache = caches.default
-        if (!(cache instanceof AsyncTestCache)) return
-        cache.failing = true
-        expect((await get('/page', 'ann')).text).toBe(shown('ann', 1))
-        expect((await get('/page', 'ben')).text).toBe(shown('ben', 2))
-        expect(outcomes).toEqual(['bypass cache-failed', 'bypass cache-failed'])
-      })
+      it.skipIf(backend === 'LocMemCache')(
+        'are filled from them while the cache is down',
+        async () => {
+          const { caches, get, outcomes } = await holedSite()
+          ;(caches.default as AsyncTestCache).failing = true
+          expect((await get('/page', 'ann')).text).toBe(shown('ann', 1))
+          expect((await get('/page', 'ben')).text).toBe(shown('ben', 2))
+          expect(outcomes).toEqual(['bypass cache-failed', 'bypass cache-failed'])
+        },
+      )
 
       it('do not hide the tags that a template declares', async () => {
         const { caches, get, outcomes } = await holedSite((run) => {

@@ -14,6 +14,9 @@ const servers = {
 
 const { ends, open } = databaseCaches()
 
+const endAfter = (...connections: readonly { end(): unknown }[]) =>
+  ends.push(...connections.map((one) => () => one.end()))
+
 /** A cache, and how its server is kept from writing while it goes on answering reads. */
 interface Held {
   readonly cache: Cache
@@ -27,10 +30,7 @@ const kinds: Record<keyof typeof servers, (url: string) => Promise<Held>> = {
     const pool = new pg.Pool({ connectionString: url })
     const admin = new pg.Client({ connectionString: url })
     await admin.connect()
-    ends.push(
-      () => pool.end(),
-      () => admin.end(),
-    )
+    endAfter(pool, admin)
     const { cache, location } = await open(pool)
     return {
       cache,
@@ -42,10 +42,7 @@ const kinds: Record<keyof typeof servers, (url: string) => Promise<Held>> = {
   mysql: async (url) => {
     const pool = mysql.createPool(url)
     const admin = await mysql.createConnection(url)
-    ends.push(
-      () => pool.end(),
-      () => admin.end(),
-    )
+    endAfter(pool, admin)
     const { cache, location } = await open(pool)
     return {
       cache,

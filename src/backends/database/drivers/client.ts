@@ -129,6 +129,7 @@ export class ConnectionDriver<Connection extends object>
   implements Driver
 {
   readonly isPool = false
+
   constructor(
     dialect: Dialect,
     database: Connection,
