@@ -437,6 +437,8 @@ describe('the connection to the bus', () => {
     await cache.set('k', 1)
     expect(await cache.get('k')).toBe(1)
     expect(await readsOf(remote, () => cache.get('k'))).toBeGreaterThan(0)
+    const refused = bus.refused
+    await vi.waitFor(() => expect(bus.refused).toBeGreaterThan(refused), { timeout: 1000 })
     bus.refusesSubscriptions = false
     await vi.waitFor(() => expect(bus.subscribers).toBe(1), { timeout: 1000 })
     await cache.get('k')

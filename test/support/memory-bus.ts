@@ -9,6 +9,8 @@ export class MemoryBus {
   /** Messages can be sent, and reach everybody. */
   isUp = true
   refusesSubscriptions = false
+  /** Subscriptions refused so far. */
+  refused = 0
   /** Messages are taken, and reach nobody. */
   swallows = false
   /** Milliseconds until a message has arrived and its sender is told. */
@@ -28,7 +30,10 @@ export class MemoryBus {
       for (const { message } of this.#listeners) message(text)
     },
     subscribe: (listener) => {
-      if (this.refusesSubscriptions) throw new Error('no bus')
+      if (this.refusesSubscriptions) {
+        this.refused++
+        throw new Error('no bus')
+      }
       this.#listeners.add(listener)
       if (this.isUp) listener.up()
       return () => void this.#listeners.delete(listener)

@@ -26,6 +26,8 @@ const MAX_SENDERS = 1000
 
 const BACKEND = 'TieredCache'
 
+type Operation = 'subscribe' | 'publish'
+
 /**
  * A message: who sends it, its number, and the stored keys that changed, or `null` for all. A sign of
  * life has no keys, and the number of the message before it.
@@ -39,10 +41,11 @@ export class BusEnd {
   readonly #limit = new TimeLimit(SEND_LIMIT_MS)
   readonly #outages = new OutageReporter()
   readonly #alias: () => string
+  /** A bus that still sends may have nobody listening: it works when neither fails. */
+  readonly #failing = new Set<Operation>()
   #retry: NodeJS.Timeout | undefined
   #sent = 0
   #sending = 0
-  #isFailing = false
   #isClosed = false
 
   /** @param alias - What the cache is called in reports of outages. */
@@ -61,7 +64,7 @@ export class BusEnd {
         unsubscribe = await this.#bus.subscribe({
           message: (text) => listening.message(text),
           up: () => {
-            this.#succeeded()
+            this.#succeeded('subscribe')
             listening.up()
           },
           down: () => listening.down(),
@@ -78,7 +81,8 @@ export class BusEnd {
     const heartbeat = setInterval(() => {
       if (!listening.isUp) return
       listening.checkSilence()
-      if (this.#sending === 0 && !this.#isFailing) void this.#send([[this.#name, this.#sent]])
+      if (this.#sending === 0 && !this.#failing.has('publish'))
+        void this.#send([[this.#name, this.#sent]])
     }, HEARTBEAT_MS).unref()
     return async () => {
       listening.stop()
@@ -95,7 +99,7 @@ export class BusEnd {
    */
   async tell(keys: readonly string[] | null): Promise<void> {
     if (keys?.length === 0) return
-    if (this.#isFailing) {
+    if (this.#failing.has('publish')) {
       // Anybody who hears the next message misses the number.
       this.#sent++
       this.#tellLater()
@@ -112,24 +116,25 @@ export class BusEnd {
     try {
       await this.#limit.race(Promise.all(texts.map(async (text) => this.#bus.publish(text))))
     } catch (error) {
-      this.#isFailing = true
       this.#failed('publish', error)
       return false
     } finally {
       this.#sending--
     }
-    this.#isFailing = false
-    this.#succeeded()
+    this.#succeeded('publish')
     return true
   }
 
-  #failed(operation: string, cause: unknown): void {
+  #failed(operation: Operation, cause: unknown): void {
+    this.#failing.add(operation)
     const message = `TieredCache: bus: ${operation} failed: ${cause instanceof Error ? cause.message : String(cause)}`
     const error = new CacheBackendError(message, { cause, backend: BACKEND, operation })
     this.#outages.failed(this.#alias(), BACKEND, error)
   }
 
-  #succeeded(): void {
+  #succeeded(operation: Operation): void {
+    this.#failing.delete(operation)
+    if (this.#failing.size > 0) return
     this.#outages.succeeded(this.#alias(), BACKEND)
   }
 
