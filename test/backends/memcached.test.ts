@@ -553,6 +553,16 @@ describe.skipIf(!isThere)('connections', () => {
     },
   )
 
+  it.each(KINDS)('answer what was asked before they are closed (%s)', async (protocol) => {
+    const cache = open({ options: { protocol } })
+    await cache.set('k', 1)
+    const asked = Promise.all([cache.get('k'), cache.getMany(['k', 'none']), cache.set('l', 2)])
+    await cache.close()
+    expect(await asked).toEqual([1, new Map([['k', 1]]), undefined])
+    expect(await cache.get('l')).toBe(2)
+    expect(process.emitWarning).not.toHaveBeenCalled()
+  })
+
   it('keep a script from ending only while calls are under way', async () => {
     const sources = await bundleSources()
     const script = join(sources.folder, 'src/backends/memcached.js')

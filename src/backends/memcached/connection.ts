@@ -45,6 +45,8 @@ export class Connection {
   #lastSignMs = performance.now()
   #lastAnswerMs = this.#lastSignMs
   #timer: NodeJS.Timeout | undefined
+  /** Somebody waits for the last answer, and then for its end. */
+  #whenEnded: (() => void) | undefined
 
   /** What the record of generations said at the time of the commands that now gather. */
   seen: Seen | undefined
@@ -107,6 +109,19 @@ export class Connection {
     if (this.#state === 'opening') this.#write(request)
   }
 
+  /**
+   * Waits for the answers that are due, then ends it.
+   *
+   * @param cause - What to reject commands with that could not be sent, since it was still opening.
+   */
+  end(cause: Error): Promise<void> {
+    if (!this.isReady || this.pending === 0) this.destroy(cause)
+    if (this.isClosed) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#whenEnded = resolve
+    })
+  }
+
   /** Ends it, and everything that is not answered. */
   destroy(cause?: Error): void {
     if (this.#state === 'closed') return
@@ -118,6 +133,7 @@ export class Connection {
     const error = connectionError(this.#location.name, cause ?? CLOSED)
     this.#listener.closed(this, cause === undefined ? undefined : error)
     for (const request of unanswered) failRequest(request, error)
+    this.#whenEnded?.()
   }
 
   #open(): void {
@@ -161,7 +177,9 @@ export class Connection {
   readonly #pop = (): void => {
     this.#lastAnswerMs = this.#lastSignMs
     this.#sent.pop()
-    if (this.pending === 0) this.#socket.unref()
+    if (this.pending > 0) return
+    this.#socket.unref()
+    if (this.#whenEnded !== undefined) this.destroy()
   }
 
   #watch(ms = this.#limitMs): void {

@@ -114,8 +114,8 @@ export class MemcachedPrimitives implements OwnStore<Payload> {
     return together(await askEach(asked))
   }
 
-  disconnect(): void {
-    this.#servers.close()
+  async disconnect(): Promise<void> {
+    await this.#servers.close()
   }
 }
 

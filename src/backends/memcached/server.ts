@@ -88,13 +88,15 @@ export class Server {
     }
   }
 
-  /** Ends all connections; everything unanswered is rejected. What was known of failures is forgotten. */
-  close(): void {
+  /**
+   * Waits for the answers that are due, then ends all connections. What is asked afterwards opens
+   * others. What was known of failures is forgotten.
+   */
+  async close(): Promise<void> {
     this.#failure = undefined
     this.#endProbes()
-    for (const connection of this.#pool.splice(0)) {
-      connection.destroy(new Error('the cache was closed'))
-    }
+    const ended = new Error('the cache was closed')
+    await Promise.all(this.#pool.splice(0).map((connection) => connection.end(ended)))
   }
 
   /**

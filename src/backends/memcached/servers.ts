@@ -93,7 +93,7 @@ export class Servers {
     )
   }
 
-  close(): void {
-    for (const server of this.all) server.close()
+  async close(): Promise<void> {
+    await Promise.all(this.all.map((server) => server.close()))
   }
 }
