@@ -175,7 +175,7 @@ export const faults = {
 
   altered: (position: TagPosition): CacheTagError =>
     new CacheTagError(
-      'its output was altered (transformed, escaped or cut) by a filter or helper around the tag; over an asynchronous cache the text comes after the template is done, so put the filter or helper inside the tag, or use a cache that answers at once (local memory)',
+      'its output was altered (transformed, measured, escaped or cut) by a filter or helper around the tag; over an asynchronous cache the text comes after the template is done, so put the filter or helper inside the tag, or the tag further out, around both, or use a cache that answers at once (local memory)',
       position,
     ),
 

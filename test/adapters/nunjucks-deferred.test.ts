@@ -231,6 +231,24 @@ describe('a filter over a text in which a fragment is still to come', () => {
     expect(await renderStringAsync(template)).toBe(plain)
   })
 
+  it('is applied where the tag is further out, around a layout that measures its block', async () => {
+    const layout =
+      '{% macro bar() %}{% if caller() | trim | length > 0 %}<header>{{ caller() }}</header>{% endif %}{% endmacro %}{% block head %}{% call bar() %}{% block logo %}{% endblock %}{% endcall %}{% endblock %}'
+    const { renderAsync } = setUp({
+      layout,
+      inside:
+        '{% extends "layout" %}{% block logo %}{% cache 60 n %}logo{% endcache %}{% endblock %}',
+      around:
+        '{% extends "layout" %}{% block logo %}logo{% endblock %}{% block head %}{% cache 60 n %}{{ super() }}{% endcache %}{% endblock %}',
+    })
+    await expect(renderAsync('inside')).rejects.toMatchObject({
+      message: expect.stringMatching(/measured.*or the tag further out, around both/) as string,
+    })
+    for (const state of ['cold', 'warm']) {
+      expect(await renderAsync('around'), state).toBe('<header>logo</header>')
+    }
+  })
+
   it('is applied inside the tag', async () => {
     const { renderStringAsync } = setUp()
     const page =
