@@ -77,7 +77,6 @@ export interface Code {
 
 /** One per compiled template, shared by all its renders. */
 export interface Container extends ContainerState {
-  readonly nullContext: object
   /** A program's code, with its decorator. */
   fn: (this: Container, index: number) => Code
   /** A property that may be read of an object. */

@@ -13,6 +13,7 @@ import { placeOf } from './facts.js'
 import { blockFaults } from './faults.js'
 import { partialsOf, type Holes } from './holes.js'
 import { depthsOf, paramsOf, takeInputs, templateOf } from './instrument.js'
+import { contextAround } from './no-context.js'
 import { currentPage, inPage } from './pages.js'
 import { copyFrames, isCalledForValue, scopeOf, type RunAsCaptured } from './scope.js'
 import { seeing, seeingData, type Seen } from './seen.js'
@@ -45,7 +46,7 @@ export function makeHelper(
     const template = templateOf(body)
     const tag = tagOf(engine, template ?? unknown, args, options, body)
     // What Handlebars gives helpers for a missing context would count as one more level of `../`.
-    const context = this === template?.container?.nullContext ? undefined : this
+    const context = contextAround(body, this)
     const values = valuesOf(context, args, declared, options.hash, tag.hasKeywords)
     const partials = partialsOf(template)
     const given =

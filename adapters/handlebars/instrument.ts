@@ -15,6 +15,7 @@ import type {
 } from './engine.js'
 import type { TemplateFacts } from './facts.js'
 import { indentText } from './indent.js'
+import { beginBlock } from './no-context.js'
 import { currentPage, inPage, type PageOptions } from './pages.js'
 import { scopeOf } from './scope.js'
 import { seeing, seeingCode, seeingData, type Seen } from './seen.js'
@@ -305,6 +306,7 @@ function instrumentContainer(container: Container, template: Template, merge: Me
       depths,
     )
     body[TEMPLATE] = template
+    beginBlock(body)
     if (depths !== undefined || blockParams !== undefined) body[AROUND] = { blockParams, depths }
     return body
   }

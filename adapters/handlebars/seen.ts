@@ -1,5 +1,6 @@
 import { isObject } from '../../src/fragment/personal-names.js'
 import type { Code, Container, DataFrame } from './engine.js'
+import { containerWithout } from './no-context.js'
 import { copyFrame } from './scope.js'
 import { placeOfContext, placeOfParam } from './syntax.js'
 
@@ -45,7 +46,15 @@ export function seeingData<T>(data: Seen['data'] | undefined, run: () => T): T {
 export function seeingCode(code: Code): Code {
   const seen: Code = (container, context, helpers, partials, data, blockParams, depths) => {
     if (current === undefined) {
-      return code(container, context, helpers, partials, data, blockParams, depths)
+      return code(
+        containerFor(container as Container, context),
+        context,
+        helpers,
+        partials,
+        data,
+        blockParams,
+        depths,
+      )
     }
     const see = current.context
     // What a block inside is of is read of what the body sees.
@@ -60,11 +69,26 @@ export function seeingCode(code: Code): Code {
     const around = depths?.map((one, depth) => held(one, placeOfContext(depth)))
     // Where templates have no data, it is what the option `data` of the render says, such as false.
     const own = isObject(data) ? seenData(data, see) : undefined
-    const given = own === undefined ? container : seeingContainer(container as Container, own)
+    const base = container as Container
+    const given = own === undefined ? base : seeingContainer(base, own)
     const seenContext = held(context, placeOfContext(0))
-    return code(given, seenContext, helpers, partials, own ?? data, params, around)
+    return code(
+      containerFor(given, seenContext),
+      seenContext,
+      helpers,
+      partials,
+      own ?? data,
+      params,
+      around,
+    )
   }
   return Object.assign(seen, code)
+}
+
+function containerFor(container: Container, context: unknown): Container {
+  return context === undefined || context === null
+    ? containerWithout(container, context)
+    : container
 }
 
 /** @param block - A list with the names of its values under `path`, by the compile option `trackIds`. */

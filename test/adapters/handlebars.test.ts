@@ -95,6 +95,29 @@ describe.each(kinds)('the tag (%s)', (kind) => {
     }
   })
 
+  it.each([undefined, null, 0, '', { a: 1 }])(
+    'sees the context %o as without the tag',
+    async (given) => {
+      const page = setUp(kind)
+      page.handlebars.registerHelper('show', function (this: unknown, value: unknown) {
+        return JSON.stringify([this, value]) + String(value)
+      })
+      const bodies = ['{{.}}{{show .}}', '{{#with 1}}{{show ../.}}{{show ../../.}}{{/with}}']
+      const places = ['BODY', '{{#if true}}BODY{{/if}}', '{{#each (list)}}BODY{{/each}}']
+      page.handlebars.registerHelper('list', () => [given])
+      for (const place of places) {
+        for (const body of bodies) {
+          const plain = page.handlebars.compile(place.replace('BODY', () => body))(given)
+          const name = JSON.stringify(place + body.length)
+          const tagged = place.replace('BODY', () => `{{#cache 60 ${name}}}${body}{{/cache}}`)
+          for (const state of ['cold', 'warm']) {
+            expect(await page.render(tagged, given), `${tagged} ${state}`).toBe(plain)
+          }
+        }
+      }
+    },
+  )
+
   it('leaves escaping as it is, done once', async () => {
     const page = setUp(kind)
     page.handlebars.registerHelper('safe', () => new page.handlebars.SafeString('<b>'))
