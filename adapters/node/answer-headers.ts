@@ -19,6 +19,7 @@ export class AnswerHeaders {
   /** Whether the cache is called once more when all layers around it have changed the headers. */
   hasLastWord = false
   #isPerUser = false
+  #isFilled = false
   /** The headers before the response was marked as per-user. */
   #beforeMark: HeaderFields | undefined
   /** The headers that the cache adds to, before it did and after. */
@@ -36,26 +37,38 @@ export class AnswerHeaders {
     return this.#isPerUser
   }
 
-  /** Marks the response as per-user, once the layers around the cache are done with the headers. */
-  becomePerUser(): void {
+  /** Whether something was, or may have been, filled in for this visitor: holes, or headers for them. */
+  get isFilled(): boolean {
+    return this.#isFilled || this.filling.hasHeaders
+  }
+
+  /**
+   * Marks the response as per-user, once the layers around the cache are done with the headers.
+   *
+   * @param isFilled - As for {@link isFilled}.
+   */
+  becomePerUser(isFilled: boolean): void {
     this.#isPerUser = true
+    this.#isFilled ||= isFilled
     if (!this.hasLastWord) this.markPerUser()
   }
 
   /** Marks the response as per-user at once: its holes were rendered where they are. */
   showHoles(): void {
     this.#isPerUser = true
+    this.#isFilled = true
     markPerUser(this.res)
   }
 
   /** The response is now a stored page, which is per-user if it had holes to fill. */
   answerFilled(isFilled: boolean): void {
     this.#isPerUser = isFilled
+    this.#isFilled = isFilled
   }
 
   markPerUser(): void {
     this.#beforeMark ??= this.res.getHeaders()
-    markPerUser(this.res)
+    markPerUser(this.res, this.isFilled)
   }
 
   /** The headers of the page itself: as they were before holes were filled and the response became per-user. */

@@ -247,7 +247,7 @@ export class PageMaking {
     const { downstream, isPerUser } = judgement
     const said = downstream === undefined ? [] : saidOf(res.getHeaders())
     if (isPerUser) {
-      headers.becomePerUser()
+      headers.becomePerUser(true)
     } else if (downstream !== undefined) {
       res.setHeader('Cache-Control', downstream.cacheControl)
       if (downstream.expires !== undefined) res.setHeader('Expires', downstream.expires)
@@ -256,8 +256,8 @@ export class PageMaking {
     this.#sayForward(reason)
     // The page may be shared; this response, with headers of what fills holes or a body that nobody knows yet, may not.
     const isForOne = filling.hasHeaders || this.#facts.mayShowCookie(judgement, this.#first)
-    if (!headers.isPerUser && isForOne) headers.becomePerUser()
-    if (!headers.isPerUser) this.#leaveOutBody()
+    if (!headers.isPerUser && isForOne) headers.becomePerUser(false)
+    if (!headers.isFilled) this.#leaveOutBody()
   }
 
   /** A client that already has the page gets a 304, though the handler rendered the whole. */

@@ -7,20 +7,22 @@ import type { Settings } from './settings.js'
 /** The `Cache-Control` of a per-user response. */
 const PER_USER = 'private, no-cache'
 
-/** Headers that describe one body, or for how long it is fresh: with other holes filled they would differ. */
-const OF_FILLED_PAGE: ReadonlySet<string> = new Set([
+/** Headers that describe one body: with other holes filled they would differ. */
+const OF_FILLED_BODY: ReadonlySet<string> = new Set([
   'accept-ranges',
-  'age',
   'content-digest',
   'content-length',
   'content-md5',
-  'date',
   'digest',
   'etag',
-  'expires',
   'last-modified',
   'repr-digest',
 ])
+
+/** Whether a header tells for how long a response is fresh. */
+function tellsFreshness(name: string): boolean {
+  return name === 'age' || name === 'date' || name === 'expires' || isTargeted(name)
+}
 
 /**
  * Whether a header tells caches of one kind, such as those of a CDN, how long to keep a response: there
@@ -36,14 +38,19 @@ const TARGETED = /-cache-control$|^(?:surrogate|edge)-control$|^x-accel-expires$
 
 /** Whether a header describes the page with its holes filled, and not the page as it is stored. */
 export function describesFilledPage(name: string): boolean {
-  return name === 'cache-control' || OF_FILLED_PAGE.has(name) || isTargeted(name)
+  return name === 'cache-control' || OF_FILLED_BODY.has(name) || tellsFreshness(name)
 }
 
-/** Makes the headers of a response say that it is per-user. */
-export function markPerUser(res: ServerResponse): void {
+/**
+ * Makes the headers of a response say that it is per-user.
+ *
+ * @param isFilled - Something in it was, or may have been, filled in for this visitor. Where it is the handler's own,
+ *   the headers that describe its body stay.
+ */
+export function markPerUser(res: ServerResponse, isFilled = true): void {
   for (const name of res.getHeaderNames()) {
-    if (name === 'cache-control' || name === 'content-length' || name === 'date') continue
-    if (describesFilledPage(name)) res.removeHeader(name)
+    if (name === 'content-length' || name === 'date') continue
+    if (tellsFreshness(name) || (isFilled && OF_FILLED_BODY.has(name))) res.removeHeader(name)
   }
   // It is set rather than removed, since Node would then not add one.
   if (res.hasHeader('Date')) res.setHeader('Date', formatHttpDate(currentMs()))

@@ -113,6 +113,33 @@ describe.each(expressVersions)('in $version', ({ express }) => {
     })
   })
 
+  describe('a visitor with a long cookie is told what describes a file', () => {
+    const Cookie = '_ga=GA1.2.1234567890.1700000000'
+    const described = ['accept-ranges', 'etag', 'last-modified'] as const
+    const tellsOf = ({ headers }: Answer) => described.map((name) => headers[name])
+    const view: View = (_req, res) => res.sendFile(file, { cacheControl: false })
+
+    it.each(['HEAD', 'GET'])('by %s, stored or not', async (method) => {
+      const plain = await (await Site.open(express().use(view))).get('/p')
+      const { site } = await cachedSite(express, view)
+      const cold = await site.get('/p', { method, headers: { Cookie } })
+      expect(cold.headers['cache-control']).toBe('private, no-cache')
+      expect(tellsOf(cold)).toEqual(tellsOf(plain))
+      await site.get('/p')
+      expect(tellsOf(await site.get('/p', { method, headers: { Cookie } }))).toEqual(tellsOf(plain))
+    })
+
+    it('and by a 304, though it is not stored', async () => {
+      const { site } = await cachedSite(express, view)
+      const { etag } = (await site.get('/p?1', { headers: { Cookie } })).headers
+      const headers = { Cookie, 'If-None-Match': String(etag) }
+      const cold = await site.get('/p?2', { headers })
+      expect([cold.status, cold.text, cold.headers.etag]).toEqual([304, '', etag])
+      expect(cold.cacheStatus).toMatch(/stored$/)
+      expect((await site.get('/p?2')).text).toBe(TEXT)
+    })
+  })
+
   it('what is sent in chunks keeps no length that it was given beside', async () => {
     const { site } = await cachedSite(express, (_req, res) => {
       res.set({ 'Transfer-Encoding': 'chunked', 'Content-Length': '3' })
