@@ -16,7 +16,17 @@ function streamOf(message: object): ServerHttp2Stream | undefined {
 /** Whether the connection is gone, so that nothing that is sent arrives. */
 export function isGone(res: ServerResponse): boolean {
   const stream = streamOf(res)
-  return stream === undefined ? res.destroyed : stream.destroyed
+  return stream === undefined ? res.destroyed || hasFailed(res.req) : stream.destroyed
+}
+
+/**
+ * Whether the connection broke before the response was done. The response itself does not hear of that while it waits
+ * for those of earlier requests on its connection, since it has no socket yet.
+ *
+ * @see RFC 9112 §9.3.2, pipelining
+ */
+function hasFailed(req: IncomingMessage): boolean {
+  return req.errored instanceof Error
 }
 
 /**
@@ -29,9 +39,17 @@ export function onClosed(res: ServerResponse, listener: () => void): void {
     queueMicrotask(listener)
     return
   }
-  res.once('close', () => {
+  let isTold = false
+  const tell = () => {
+    if (isTold) return
+    isTold = true
     if (res.writableEnded) queueMicrotask(listener)
     else listener()
+  }
+  res.once('close', tell)
+  if (res.socket !== null) return
+  res.req.once('close', () => {
+    if (isGone(res)) tell()
   })
 }
 

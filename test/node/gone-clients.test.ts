@@ -2,6 +2,7 @@ import { createCaches } from 'fragcache'
 import { responseCache } from 'fragcache/node'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import net from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, Site } from '../support/express.js'
@@ -81,5 +82,25 @@ describe('a client that goes away while the store is asked', () => {
     await goAway(open, trip)
     expect((await open.site.get('/')).text).toBe('page')
     expect(open.outcomes[0]).toBe('resolved')
+  })
+})
+
+describe('a client that goes away while an earlier answer of its connection is due', () => {
+  it('keeps nobody waiting for its page', async () => {
+    let runs = 0
+    const { site, outcomes } = await openSite((req, res) => {
+      if (req.url === '/first') return
+      // As one that pipes a stream, of which a response without a socket takes little.
+      if (++runs > 1) res.end('page')
+    })
+    const { port, host } = new URL(site.origin)
+    const client = net.connect(Number(port), '127.0.0.1')
+    const requestOf = (path: string) => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+    client.write(requestOf('/first') + requestOf('/'))
+    await eventually(() => runs === 1)
+    client.destroy()
+    await eventually(() => outcomes.length === 2)
+    expect((await site.get('/')).text).toBe('page')
+    expect(outcomes).toEqual(['resolved', 'resolved', 'resolved'])
   })
 })
