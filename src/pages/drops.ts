@@ -143,9 +143,15 @@ export class Drops {
   }
 }
 
+const MARK = 'dropped '
+
 /** Is stored in place of a page and reads as no page; each mark is unique. */
 function newMark(): string {
-  return `dropped ${newTagVersion()}`
+  return `${MARK}${newTagVersion()}`
+}
+
+export function isMark(value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith(MARK)
 }
 
 function ignore(): void {

@@ -295,10 +295,10 @@ export class PageReader {
     return (await this.read(keys, known, NO_TAG_NAMES)).hits.map((hit) => hit?.value)
   }
 
-  /** Reads the entry under the key of a page. */
-  async readSlot(key: string, known: KnownUri): Promise<Lookup> {
-    const found = this.cache.tryLookup([key], [known.storedKey(key, this.#toStored)], [])
-    return orFail(await found)
+  /** Reads what lies under the keys of pages now, also where copies of it lag. */
+  async readSlots(keys: readonly string[], known: KnownUri): Promise<Lookup> {
+    const storedKeys = keys.map((key) => known.storedKey(key, this.#toStored))
+    return orFail(await this.cache.tryLookup(keys, storedKeys, [], { isCurrent: true }))
   }
 
   /** Reads several entries; from local memory without promises. */

@@ -30,7 +30,7 @@ import {
   type Write,
 } from './page-writes.js'
 import { CookieReaders } from './cookie-readers.js'
-import { Drops } from './drops.js'
+import { Drops, isMark } from './drops.js'
 import { generationOf } from './generations.js'
 import { PageTurns } from './turns.js'
 import {
@@ -269,7 +269,7 @@ export class PageStore {
     const values = this.#reader.valuesOf(keyedBy, request.headers)
     const variant = variantHash(keyedBy, values)
     const key = variantKey(address, 'GET', variant, known.uriHash)
-    const isDropped = () => this.#drops.wereDropped([key, request.uri], seen.moment)
+    const isDropped = () => this.#drops.wereDropped([key, seen.key, request.uri], seen.moment)
     if (isDropped()) return { outcome: 'invalidated' }
     const encoded = page.encoded ?? []
     const head: StoredHead = {
@@ -307,7 +307,11 @@ export class PageStore {
         : countVariant(own, records.variants, known.variantsKey, maxVariants)
     if (write !== undefined) writes.push(write)
     const condition = await this.#conditionAt(key, known, seen, generation)
-    if (condition === undefined) return { outcome: 'overtaken' }
+    if (condition === undefined) {
+      // The next handler begins with the key.
+      if (key !== seen.key) await this.learn(request, page.vary, secondsUntil(keptUntilMs))
+      return { outcome: 'overtaken' }
+    }
     writes.push({ key, value, expiresAtMs: keptUntilMs, ...condition })
 
     const fitness = await fitnessOf({
@@ -351,7 +355,7 @@ export class PageStore {
   /**
    * What has to be stored under a page's key for the page to replace it.
    *
-   * @returns `undefined`: another page has been stored there since this one began.
+   * @returns `undefined`: another page has been stored there since this one began, or its variant was dropped.
    */
   async #conditionAt(
     key: string,
@@ -360,11 +364,11 @@ export class PageStore {
     generation: string,
   ): Promise<Condition | undefined> {
     if (key === seen.key && seen.lying !== undefined) return inPlaceOf(seen.lying.payload)
-    // The key became known only with the response's `Vary`.
+    // The key became known only with the response's `Vary`: a mark may be from after the handler began.
     const lying = orFail(await this.cache.tryLying(this.cache.checkedKey(key)))
-    const { hits } = await this.#reader.readSlot(key, known)
-    const there = this.#reader.decode(hits[0])
-    return there?.generation === generation ? undefined : inPlaceOf(lying.payload)
+    const { hits } = await this.#reader.readSlots([key, seen.key], known)
+    const isTaken = this.#reader.decode(hits[0])?.generation === generation
+    return isTaken || hits.some((hit) => isMark(hit?.value)) ? undefined : inPlaceOf(lying.payload)
   }
 
   /**
@@ -429,7 +433,7 @@ export class PageStore {
   }
 
   /**
-   * Drops the page of one variant of a URI, also one whose handler is running in this process.
+   * Drops the page of one variant of a URI, also one whose handler is running.
    *
    * @param variant - The request headers it varies on, and its language and time zone.
    * @throws CacheBackendError: the cache failed; the page may still be there.

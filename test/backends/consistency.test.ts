@@ -477,6 +477,29 @@ describe.each(kinds)('pages over %s', (_, create) => {
     expect((await far.lookup(request)).page).toBeUndefined()
   })
 
+  it('are not stored if their variant was invalidated before its key was known', async () => {
+    const [near, far] = await sites()
+    const lookUp = async (store: PageStore, of: PageRequest) =>
+      store.begin(of, await store.lookup(of))
+    const de = { ...request, headers: { 'x-language': 'de', 'x-more': '1' } }
+    const en = { ...request, headers: { 'x-language': 'en', 'x-more': '1' } }
+    // At first nobody knows what the URL varies on, and then one name more.
+    for (const vary of [['x-language'], ['x-language', 'x-more']]) {
+      const seen = await lookUp(near, de)
+      const other = { ...page(far, 'other'), vary: ['x-language'] }
+      await far.store(en, other, await lookUp(far, en))
+      await far.invalidateVariant(de)
+      const old = { ...page(near, 'old'), vary }
+      expect(await near.store(de, old, seen)).toMatchObject({ outcome: 'overtaken' })
+      expect((await far.lookup(de)).page).toBeUndefined()
+      const next = { ...page(near, 'next'), vary }
+      expect(await near.store(de, next, await lookUp(near, de))).toMatchObject({
+        outcome: 'stored',
+      })
+      expect((await near.lookup(de)).page?.body.toString()).toBe('next')
+    }
+  })
+
   it('do not overwrite what a later handler has stored', async () => {
     const [near, far] = await sites()
     const seen = await begin(near)
