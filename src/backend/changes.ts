@@ -83,11 +83,11 @@ export class Changes {
   }
 
   async #touch(storedKey: string, expiresAtMs: Deadline): Promise<boolean> {
+    const { entries, store } = this.#of
+    // Where the second fails at once, somebody still has to wait for the first.
+    const touching = async () => store.touchEntry(storedKey, expiresAtMs)
     // Both at once: an invalidated entry that lives on by this stays a miss.
-    const [hit, touched] = await Promise.all([
-      this.#of.entries.lookupOne(storedKey, true, true),
-      this.#of.store.touchEntry(storedKey, expiresAtMs),
-    ])
+    const [hit, touched] = await Promise.all([entries.lookupOne(storedKey, true, true), touching()])
     if (hit?.staleSinceMs !== undefined) {
       await this.#untouch(storedKey, hit)
       return false

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheBackendError, type Cache } from '../../src/index.js'
 import type { OutageMessage } from '../../src/observe/channels.js'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { settle } from '../support/waiting.js'
 import { coreOf } from '../../src/backend/core.js'
 
 const LIMIT_MS = 50
@@ -243,6 +244,23 @@ describe('errors that are answers of a server that is alive', () => {
         { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
       ],
     ])
+  })
+})
+
+describe('touch', () => {
+  it('leaves nothing behind that nobody waits for where the store refuses it at once', async () => {
+    const unhandled: unknown[] = []
+    const heard = (error: unknown) => void unhandled.push(error)
+    process.on('unhandledRejection', heard)
+    vi.spyOn(cache, 'touchEntry').mockImplementation(() => {
+      throw new Error('not asked')
+    })
+    cache.failing = true
+    await expect(cache.touch('k')).rejects.toThrow(CacheBackendError)
+    // The look-up that went with it ends later.
+    await settle()
+    process.off('unhandledRejection', heard)
+    expect(unhandled).toEqual([])
   })
 })
 
