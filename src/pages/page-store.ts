@@ -440,7 +440,7 @@ export class PageStore {
    */
   async invalidateVariant(variant: PageRequest, how: Invalidating = {}): Promise<void> {
     const known = this.#reader.knownOf(variant)
-    const looked = await orUndefined(() => this.lookup(variant))
+    const looked = await orUndefined(() => this.lookup(variant, NO_TAG_NAMES, true))
     // It is not known, or not yet, which pages or running handlers are of that variant.
     if (looked?.isKnown !== true) return this.invalidate(variant.uri, how)
     const keys = this.#reader.candidates(known, variant, looked.headerList)

@@ -7,7 +7,7 @@ import { createCacheTable, DatabaseCache } from 'fragcache/database'
 import { FileBasedCache } from 'fragcache/file'
 import { MemcachedCache } from 'fragcache/memcached'
 import { RedisCache } from 'fragcache/redis'
-import { TieredCache } from 'fragcache/tiered'
+import { TieredCache, type Bus } from 'fragcache/tiered'
 import { PageStore } from '../../src/pages/page-store.js'
 import type { NewPage, PageLookup, PageRequest } from '../../src/pages/page.js'
 import { Frame } from '../../src/making/frame.js'
@@ -411,6 +411,15 @@ describe.each(kinds)('over %s, a making that began earlier', (_, create) => {
   })
 })
 
+/** Tells nobody of anything, and says that it would. */
+const SILENT: Bus = {
+  publish: () => undefined,
+  subscribe: ({ up }) => {
+    up()
+    return () => undefined
+  },
+}
+
 describe.each(kinds)('pages over %s', (_, create) => {
   const request: PageRequest = {
     method: 'GET',
@@ -498,6 +507,24 @@ describe.each(kinds)('pages over %s', (_, create) => {
       })
       expect((await near.lookup(de)).page?.body.toString()).toBe('next')
     }
+  })
+
+  it('are gone if their variant is invalidated where fewer names that it varies on were known', async () => {
+    const [here, there] = await create()
+    // What it has read it takes for current for a minute.
+    const tierOver = (remote: Cache) =>
+      new TieredCache({ local: new LocMemCache(), remote, localTimeout: 60, bus: SILENT })
+    const near = new PageStore(here, 'default', '')
+    const far = new PageStore(tierOver(there), 'default', '')
+    const of = { ...request, headers: { 'x-language': 'de', 'x-more': '1' } }
+    const store = async (at: PageStore, text: string, vary: string[]) =>
+      at.store(of, { ...page(at, text), vary }, await at.begin(of, await at.lookup(of)))
+    await store(far, 'first', ['x-language'])
+    await far.lookup(of)
+    await store(near, 'second', ['x-language', 'x-more'])
+    expect((await near.lookup(of)).page?.body.toString()).toBe('second')
+    await far.invalidateVariant(of)
+    expect((await near.lookup(of)).page).toBeUndefined()
   })
 
   it('do not overwrite what a later handler has stored', async () => {
