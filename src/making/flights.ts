@@ -105,7 +105,8 @@ export class Flights<Landed> {
     }
     const landed = latest
     if (landed !== undefined && flight.wasMadeBefore(askedAt)) {
-      latest = await flight.latest(askedAt, () => look(landed))
+      // This process' own invalidations count also where the store cannot be asked.
+      latest = flight.isOutdated ? undefined : await flight.latest(askedAt, () => look(landed))
     }
     if (latest === FAILED) throw failure
     if (latest === undefined) flight.isClosed = true

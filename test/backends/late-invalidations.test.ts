@@ -9,6 +9,7 @@ import { RedisCache } from '../../src/backends/redis.js'
 import {
   CacheKeyNotFoundError,
   createCaches,
+  dependOn,
   FragmentCache,
   LocMemCache,
   type Cache,
@@ -17,6 +18,7 @@ import { checkTags } from '../../src/tags.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { Site } from '../support/express.js'
 import { compositions, freezableServers, type Freezable } from '../support/frozen-servers.js'
+import { gate, settle } from '../support/waiting.js'
 
 const WAITING = { timeout: 10_000, interval: 20 }
 
@@ -164,6 +166,35 @@ describe('invalidations that wait for the store', () => {
     expect(await cache.touch('touched', { timeout: 60 })).toBe(false)
     expect(await cache.add('added', 'new')).toBe(true)
   })
+
+  it.each(['a value', 'a fragment'])(
+    'are heeded by who waits for %s that was begun before, and has named its tag since',
+    async (what) => {
+      const cache = new AsyncTestCache()
+      const fragments = new FragmentCache(createCaches({ default: cache }))
+      const [began, ends] = [gate(), gate()]
+      let version = 'old'
+      const make = async () => {
+        const made = version
+        began.open()
+        await ends.opened
+        // Not awaited, so that the failure of the store stops nothing.
+        void dependOn(['t'])
+        return made
+      }
+      const ask = () =>
+        what === 'a value' ? cache.getOrSet('k', make) : fragments.render({ name: 'side' }, make)
+      cache.failing = true
+      const first = ask()
+      await began.opened
+      version = 'new'
+      await cache.invalidateTags(['t'], { later: true })
+      const asked = ask()
+      await settle()
+      ends.open()
+      expect([await first, await asked]).toEqual(['old', 'new'])
+    },
+  )
 
   it('are sent as far as there was room', async () => {
     const cache = new AsyncTestCache()
