@@ -522,9 +522,11 @@ describe.each(kinds)('pages over %s', (_, create) => {
     await store(far, 'first', ['x-language'])
     await far.lookup(of)
     await store(near, 'second', ['x-language', 'x-more'])
-    expect((await near.lookup(of)).page?.body.toString()).toBe('second')
+    // As it is now, also where copies lag.
+    const current = async () => (await near.lookup(of, [], true)).page?.body.toString()
+    expect(await current()).toBe('second')
     await far.invalidateVariant(of)
-    expect((await near.lookup(of)).page).toBeUndefined()
+    expect(await current()).toBeUndefined()
   })
 
   it('do not overwrite what a later handler has stored', async () => {
