@@ -9,12 +9,12 @@ interface Without {
 type Marked = Program & { [WITHOUT]?: Without | undefined }
 
 /**
- * The container for code without a context: the blocks that it makes know of that. Their helpers are given an
- * empty object instead, which is also the real context of the blocks inside another helper's block.
- *
- * @param context - `null` or `undefined`.
+ * The container for code that runs in a context: where there is none, the blocks that it makes know of that. Their
+ * helpers are given an empty object instead, which is also the real context of the blocks inside another helper's
+ * block.
  */
-export function containerWithout(container: Container, context: unknown): Container {
+export function containerFor(container: Container, context: unknown): Container {
+  if (context !== undefined && context !== null) return container
   const without: Without = { context }
   return Object.create(container, {
     program: {

@@ -1,6 +1,6 @@
 import { isObject } from '../../src/fragment/personal-names.js'
 import type { Code, Container, DataFrame } from './engine.js'
-import { containerWithout } from './no-context.js'
+import { containerFor } from './no-context.js'
 import { copyFrame } from './scope.js'
 import { placeOfContext, placeOfParam } from './syntax.js'
 
@@ -83,12 +83,6 @@ export function seeingCode(code: Code): Code {
     )
   }
   return Object.assign(seen, code)
-}
-
-function containerFor(container: Container, context: unknown): Container {
-  return context === undefined || context === null
-    ? containerWithout(container, context)
-    : container
 }
 
 /** @param block - A list with the names of its values under `path`, by the compile option `trackIds`. */
