@@ -5,6 +5,7 @@ import type { Version } from '../keys.js'
 import { chain, type MaybePromise } from '../maybe-promise.js'
 import type { ServerStats } from '../server-stats.js'
 import type { ResolvedSettings } from '../settings.js'
+import type { LastingOutage } from '../observe/channels.js'
 import { Counts } from '../observe/counts.js'
 import { RememberedEntries } from '../observe/remembered.js'
 import { NO_VERSIONS, type SeenVersions } from '../tags.js'
@@ -58,6 +59,8 @@ export interface Foundation {
   readonly isReported?: (error: unknown) => boolean
   /** The caches that it asks. Default: none. */
   readonly standsOn?: readonly CacheCore[]
+  /** The outage, if one lasts, of what it has beside its store. Default: it has nothing. */
+  readonly outageBeside?: () => LastingOutage | undefined
   /** How instances are stored. Default: as the options of the cache say. */
   readonly types?: ValueTypes
 }
@@ -115,6 +118,8 @@ export class CacheCore {
   readonly isReported: (error: unknown) => boolean
   /** The caches that this one asks, whose outages are its own. */
   readonly standsOn: readonly CacheCore[]
+  /** As {@link Foundation.outageBeside}. */
+  readonly outageBeside: () => LastingOutage | undefined
   readonly late: LateInvalidations
   readonly #face: CacheFace
   /** Whether calls to the store are given up before a page would give up waiting. */
@@ -142,6 +147,7 @@ export class CacheCore {
     this.store = new CompleteStore(store ?? (given as CacheStore<unknown>), store, this.types)
     this.isReported = isReported
     this.standsOn = standsOn
+    this.outageBeside = foundation.outageBeside ?? (() => undefined)
     this.guard = new Guard(this, isServer ? settings.timeLimitMs : undefined)
     this.entries = entries ?? new StoredEntries(this)
     this.calls = new Calls<CacheCore>(this)

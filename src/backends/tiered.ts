@@ -1,6 +1,7 @@
 import { composed, coreOf } from '../backend/core.js'
 import { Cache } from '../cache.js'
 import { CacheBackendError } from '../errors.js'
+import { BusOutage } from './tiered/bus-outage.js'
 import { BusEnd } from './tiered/bus.js'
 import { TieredEntries } from './tiered/entries.js'
 import { NearMemory } from './tiered/near-memory.js'
@@ -39,10 +40,12 @@ export class TieredCache extends Cache {
       composed((core) => {
         const alias = () => core.alias
         const remote = new Remote(cache, alias)
+        const outage = new BusOutage(alias)
         const near = new NearMemory({
           local: coreOf(local),
           remote: remote.core,
-          bus: bus === undefined ? undefined : new BusEnd(bus, alias),
+          bus: bus === undefined ? undefined : new BusEnd(bus, outage),
+          outage,
           localTimeout,
           starting: () => remote.name(),
         })
@@ -53,6 +56,7 @@ export class TieredCache extends Cache {
           // What the remote cache said of its failure, it has reported.
           isReported: (error) => error instanceof CacheBackendError,
           standsOn: [coreOf(local), remote.core],
+          outageBeside: () => outage.lasting,
         }
       }),
     )

@@ -41,8 +41,10 @@ export function outagesOf(cores: Iterable<CacheCore>): readonly OutageMessage[] 
     core.standsOn.forEach(add)
   }
   for (const core of cores) add(core)
-  return [...all].flatMap(({ alias, backendName: backend, guard: { outage } }) =>
-    outage === undefined ? [] : [{ alias, backend, ...outage }],
+  return [...all].flatMap(({ alias, backendName: backend, guard, outageBeside }) =>
+    [guard.outage, outageBeside()].flatMap((outage) =>
+      outage === undefined ? [] : [{ alias, backend, ...outage }],
+    ),
   )
 }
 

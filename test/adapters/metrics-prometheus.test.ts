@@ -1,10 +1,12 @@
 import express from 'express'
 import { createCaches, FragmentCache, LocMemCache, type Caches } from 'fragcache'
+import { TieredCache } from 'fragcache/tiered'
 import { responseCache } from 'fragcache/express'
 import { prometheusMetrics, type PrometheusOptions } from 'fragcache/metrics'
 import { AggregatorRegistry, Registry, register as globalRegister } from 'prom-client'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
+import { MemoryBus } from '../support/memory-bus.js'
 import { Site } from '../support/express.js'
 import { Scrape } from '../support/scrape.js'
 
@@ -128,6 +130,22 @@ describe('the metrics of outages', () => {
     seen = await scrape()
     expect(seen.values('fragcache_outage')).toEqual({ [series]: 0 })
     expect(seen.values('fragcache_outages_total')).toEqual({ [series]: 1 })
+  })
+
+  it('tell of one of the bus of a tiered cache too', async () => {
+    silence()
+    const bus = new MemoryBus()
+    const local = new LocMemCache()
+    const tiered = new TieredCache({ local, remote: new AsyncTestCache(), bus: bus.end })
+    onTestFinished(() => tiered.close())
+    const { scrape } = measure(createCaches({ tiered }))
+    const series = 'alias=tiered,backend=TieredCache'
+    const values = async () => (await scrape()).values('fragcache_outage')
+    bus.isUp = false
+    await tiered.set('a', 1)
+    expect(await values()).toEqual({ [series]: 1 })
+    bus.restore()
+    await expect.poll(values).toEqual({ [series]: 0 })
   })
 
   it('tell what could not be made again', async () => {

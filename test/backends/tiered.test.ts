@@ -446,6 +446,60 @@ describe('the connection to the bus', () => {
     expect(outages).toHaveLength(2)
   })
 
+  describe('that tells nothing', () => {
+    // Nothing else here waits, so that seconds pass at once.
+    beforeEach(() => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    })
+    afterEach(() => {
+      vi.useRealTimers()
+    })
+    const ends = () => outages.map(({ until }) => until === undefined)
+
+    it('is an outage after five seconds, also for a process that only reads', async () => {
+      const { cache } = open()
+      await cache.get('k')
+      bus.cut()
+      vi.advanceTimersByTime(4900)
+      await cache.get('k')
+      expect(outages).toHaveLength(0)
+      vi.advanceTimersByTime(100)
+      expect(outages).toMatchObject([{ backend: 'TieredCache' }])
+      expect(String(outages[0]?.error)).toContain('nothing is kept in local memory')
+      bus.cut()
+      vi.advanceTimersByTime(5000)
+      expect(ends()).toEqual([true])
+      bus.restore()
+      expect(ends()).toEqual([true, false])
+      await cache.close()
+    })
+
+    it('is none while it is back sooner, or was closed', async () => {
+      const { cache } = open()
+      await cache.get('k')
+      bus.cut()
+      vi.advanceTimersByTime(3000)
+      bus.restore()
+      bus.cut()
+      vi.advanceTimersByTime(3000)
+      expect(outages).toHaveLength(0)
+      await cache.close()
+      vi.advanceTimersByTime(10_000)
+      expect(outages).toHaveLength(0)
+    })
+
+    it('is none beside that of the remote cache', async () => {
+      const { cache, remote } = open()
+      await cache.get('k')
+      remote.failing = true
+      await expect(cache.get('k')).rejects.toThrow()
+      bus.cut()
+      vi.advanceTimersByTime(20_000)
+      expect(outages.map(({ backend }) => backend)).toEqual(['AsyncTestCache'])
+      await cache.close()
+    })
+  })
+
   it('takes what it cannot read for a change of anything', async () => {
     const [a, b] = [open(), open()]
     for (const text of [

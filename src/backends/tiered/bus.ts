@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { ChangeListener } from '../../backend/store.js'
 import type { Bus } from '../../bus.js'
-import { CacheBackendError } from '../../errors.js'
 import type { MaybePromise } from '../../maybe-promise.js'
-import { OutageReporter } from '../../observe/channels.js'
 import { TimeLimit } from '../../time-limit.js'
+import type { BusOutage } from './bus-outage.js'
 
 /** Most characters of a message: PostgreSQL's `NOTIFY` takes 8000 bytes. */
 const MAX_MESSAGE_LENGTH = 2500
@@ -24,10 +23,6 @@ const SILENCE_MS = 1500
 /** Most senders whose last number is remembered. */
 const MAX_SENDERS = 1000
 
-const BACKEND = 'TieredCache'
-
-type Operation = 'subscribe' | 'publish'
-
 /**
  * A message: who sends it, its number, and the stored keys that changed, or `null` for all. A sign of
  * life has no keys, and the number of the message before it.
@@ -39,19 +34,15 @@ export class BusEnd {
   readonly #bus: Bus
   readonly #name = randomBytes(9).toString('base64url')
   readonly #limit = new TimeLimit(SEND_LIMIT_MS)
-  readonly #outages = new OutageReporter()
-  readonly #alias: () => string
-  /** A bus that still sends may have nobody listening: it works when neither fails. */
-  readonly #failing = new Set<Operation>()
+  readonly #outage: BusOutage
   #retry: NodeJS.Timeout | undefined
   #sent = 0
   #sending = 0
   #isClosed = false
 
-  /** @param alias - What the cache is called in reports of outages. */
-  constructor(bus: Bus, alias: () => string) {
+  constructor(bus: Bus, outage: BusOutage) {
     this.#bus = bus
-    this.#alias = alias
+    this.#outage = outage
   }
 
   /** Listens, and tries again where that fails. @returns Ends it. */
@@ -63,14 +54,11 @@ export class BusEnd {
       try {
         unsubscribe = await this.#bus.subscribe({
           message: (text) => listening.message(text),
-          up: () => {
-            this.#succeeded('subscribe')
-            listening.up()
-          },
+          up: () => listening.up(),
           down: () => listening.down(),
         })
       } catch (error) {
-        this.#failed('subscribe', error)
+        this.#outage.failed('subscribe', error)
         retry = setTimeout(() => {
           subscribed = subscribe()
         }, RETRY_MS).unref()
@@ -81,7 +69,7 @@ export class BusEnd {
     const heartbeat = setInterval(() => {
       if (!listening.isUp) return
       listening.checkSilence()
-      if (this.#sending === 0 && !this.#failing.has('publish'))
+      if (this.#sending === 0 && !this.#outage.isFailing('publish'))
         void this.#send([[this.#name, this.#sent]])
     }, HEARTBEAT_MS).unref()
     return async () => {
@@ -99,7 +87,7 @@ export class BusEnd {
    */
   async tell(keys: readonly string[] | null): Promise<void> {
     if (keys?.length === 0) return
-    if (this.#failing.has('publish')) {
+    if (this.#outage.isFailing('publish')) {
       // Anybody who hears the next message misses the number.
       this.#sent++
       this.#tellLater()
@@ -116,26 +104,13 @@ export class BusEnd {
     try {
       await this.#limit.race(Promise.all(texts.map(async (text) => this.#bus.publish(text))))
     } catch (error) {
-      this.#failed('publish', error)
+      this.#outage.failed('publish', error)
       return false
     } finally {
       this.#sending--
     }
-    this.#succeeded('publish')
+    this.#outage.succeeded('publish')
     return true
-  }
-
-  #failed(operation: Operation, cause: unknown): void {
-    this.#failing.add(operation)
-    const message = `TieredCache: bus: ${operation} failed: ${cause instanceof Error ? cause.message : String(cause)}`
-    const error = new CacheBackendError(message, { cause, backend: BACKEND, operation })
-    this.#outages.failed(this.#alias(), BACKEND, error)
-  }
-
-  #succeeded(operation: Operation): void {
-    this.#failing.delete(operation)
-    if (this.#failing.size > 0) return
-    this.#outages.succeeded(this.#alias(), BACKEND)
   }
 
   /** Gives up what is still to be sent. */

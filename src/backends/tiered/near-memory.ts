@@ -7,10 +7,16 @@ import { isPromise, type MaybePromise } from '../../maybe-promise.js'
 import { TAG_KEY_PREFIX } from '../../tags.js'
 import type { Deadline } from '../../timeout.js'
 import type { MemoryEntries } from '../locmem/entries.js'
+import type { BusOutage } from './bus-outage.js'
 import type { BusEnd } from './bus.js'
 
 /** Seconds an entry is served from local memory where nobody tells of changes. */
 const DEFAULT_LOCAL_TIMEOUT = 1
+
+/** Milliseconds without reports of changes, after which that is an outage: most connections are back sooner. */
+const UNTOLD_MS = 5000
+
+const NOT_TOLD = `it has not been up for ${UNTOLD_MS / 1000} seconds, and until then nothing is kept in local memory`
 
 /** Entries that are on their way here, and which of them changed meanwhile. */
 class Reading {
@@ -38,6 +44,7 @@ export interface NearSettings {
   readonly local: CacheCore
   readonly remote: CacheCore
   readonly bus: BusEnd | undefined
+  readonly outage: BusOutage
   /** Seconds. */
   readonly localTimeout: number | undefined
   /** Called before the remote cache is listened to. */
@@ -57,6 +64,8 @@ export class NearMemory {
   /** Whether changes are being reported, or are never reported by anybody. */
   #isTold: boolean
   #stop: (() => MaybePromise<void>) | undefined
+  /** Runs while changes should be reported, and are not. */
+  #untold: NodeJS.Timeout | undefined
   /** Of changes that failed: to tell of them again. */
   readonly #doubts = new Set<NodeJS.Timeout>()
   #doubtfulUntilMs = 0
@@ -192,24 +201,47 @@ export class NearMemory {
 
   #start(): void {
     if (this.#stop !== undefined || !this.#canBeTold) return
-    const { starting, bus, remote } = this.#settings
+    const { starting, bus, outage, remote } = this.#settings
     starting()
+    this.#awaitReports()
     const listener: ChangeListener = {
       up: () => {
+        this.#endUntold()
+        outage.succeeded('subscribe')
         this.#loseAll()
         this.#isTold = true
       },
-      down: () => this.#lost(),
+      down: () => {
+        this.#awaitReports()
+        this.#lost()
+      },
       changed: (keys) => this.#lose(keys),
       changedAll: () => this.#loseAll(),
     }
     this.#stop = bus?.listen(listener) ?? remote.store.watchChanges?.(listener)
   }
 
+  /** Without reports everything is asked of the remote cache, which nobody would notice but by the load. */
+  #awaitReports(): void {
+    this.#untold ??= setTimeout(() => {
+      this.#untold = undefined
+      const { outage, remote } = this.#settings
+      // That the remote cache does not answer, it reports itself.
+      if (remote.guard.isFailing) this.#awaitReports()
+      else outage.failed('subscribe', new Error(NOT_TOLD))
+    }, UNTOLD_MS).unref()
+  }
+
+  #endUntold(): void {
+    clearTimeout(this.#untold)
+    this.#untold = undefined
+  }
+
   /** Stops listening. The next use begins again. */
   async close(): Promise<void> {
     const stop = this.#stop
     this.#stop = undefined
+    this.#endUntold()
     this.#settings.bus?.close()
     for (const doubt of this.#doubts) clearTimeout(doubt)
     this.#doubts.clear()
