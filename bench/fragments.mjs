@@ -22,35 +22,42 @@ const local = () => new LocMemCache({ options: { maxEntries: 10_000 } })
 const bytes = (html) => Buffer.from(html)
 const bytesLater = async (html) => Buffer.from(await html)
 
-/** Over local memory, and with it in front of Redis. */
-async function inMemory(redisUrl) {
-  const rows = []
-  for (const [engine, make] of Object.entries(engines)) {
-    const near = make(createCaches({ default: local() }))
-    const remote = new RedisCache({ location: redisUrl, keyPrefix: `tiered-${engine}` })
-    const tiered = new TieredCache({ local: local(), remote })
-    const far = make(createCaches({ default: tiered }))
-    checkSame(engine, near.plain(context), near.atOnce(context), await far.cached(context))
+async function inMemory(engine) {
+  const { plain, safe, atOnce, cached } = engines[engine](createCaches({ default: local() }))
+  checkSame(engine, plain(context), atOnce(context), await cached(context))
+  const result = await compare({
+    safe: () => bytes(safe(context)),
+    atOnce: () => bytes(atOnce(context)),
+  })
+  const most = engine === 'Handlebars' ? 1.8 : 1.3
+  const later = await compare({
+    atOnce: () => bytes(atOnce(context)),
+    later: () => bytesLater(cached(context)),
+  })
+  return [
+    goal('3', `${engine}, local memory / unescaped variables`, result.atOnce, most),
+    goal('3', `${engine}, renderAsync / render`, later.later, 1.3),
+  ]
+}
+
+/** With local memory in front of Redis. */
+async function inTiers(engine) {
+  const server = await openOrFail('redis')
+  const remote = new RedisCache({ location: server.url, keyPrefix: 'tiered' })
+  const tiered = new TieredCache({ local: local(), remote })
+  try {
+    const near = engines[engine](createCaches({ default: local() }))
+    const far = engines[engine](createCaches({ default: tiered }))
+    checkSame(engine, near.plain(context), await near.cached(context), await far.cached(context))
     const result = await compare({
-      safe: () => bytes(near.safe(context)),
-      atOnce: () => bytes(near.atOnce(context)),
-    })
-    const most = engine === 'Handlebars' ? 1.8 : 1.3
-    rows.push(goal('3', `${engine}, local memory / unescaped variables`, result.atOnce, most))
-    const later = await compare({
-      atOnce: () => bytes(near.atOnce(context)),
-      later: () => bytesLater(near.cached(context)),
-    })
-    rows.push(goal('3', `${engine}, renderAsync / render`, later.later, 1.3))
-    const tiers = await compare({
       near: () => bytesLater(near.cached(context)),
       far: () => bytesLater(far.cached(context)),
     })
-    rows.push(goal('5', `${engine}, tiered / local memory`, tiers.far, 1.1))
-    await tiered.clear()
+    return [goal('5', `${engine}, tiered / local memory`, result.far, 1.1)]
+  } finally {
     await tiered.close()
+    server.stop()
   }
-  return [...rows, ...(await calls())]
 }
 
 /** Single fragments and values, from code. */
@@ -82,43 +89,34 @@ async function calls() {
  * @param {string} number - Of the goal.
  * @param {() => Promise<readonly string[]>} readAll - Reads the texts by hand, in one round trip.
  */
-async function overServer(number, name, cache, readAll) {
-  const rows = []
-  const caches = createCaches({ default: cache })
-  for (const [engine, make] of Object.entries(engines)) {
-    const { plain, cached, tagged } = make(caches)
-    const byHand = async () => bytes(plain(contextOf(await readAll())))
-    checkSame(engine, plain(context), await cached(context), String(await byHand()))
+async function overServer(number, engine, name, cache, readAll) {
+  const { plain, cached, tagged } = engines[engine](createCaches({ default: cache }))
+  const byHand = async () => bytes(plain(contextOf(await readAll())))
+  checkSame(engine, plain(context), await cached(context), String(await byHand()))
+  const result = await compareWaiting({ raw: byHand, ours: () => bytesLater(cached(context)) })
+  const { raw, ours } = result
+  const us = `${ours.us.toFixed(0)} µs, by hand ${raw.us.toFixed(0)} µs`
+  const title = `${engine} over ${name} / one read by hand`
+  const rows = [
+    goal(number, title, ours, 1.5, us),
+    goal(number, `${title}, processor time`, ours.processor, 1.6),
+  ]
+  if (number === '1') {
     await tagged(context)
-    const { raw, ours, ...others } = await compareWaiting({
+    const withTags = await compareWaiting({
       raw: byHand,
-      ours: () => bytesLater(cached(context)),
-      ...(number === '1' && { tagged: () => bytesLater(tagged(context)) }),
+      tagged: () => bytesLater(tagged(context)),
     })
-    const us = `${ours.us.toFixed(0)} µs, by hand ${raw.us.toFixed(0)} µs`
-    rows.push(goal(number, `${engine} over ${name} / one read by hand`, ours, 1.5, us))
-    rows.push(
-      goal(
-        number,
-        `${engine} over ${name} / one read by hand, processor time`,
-        ours.processor,
-        1.6,
-      ),
-    )
-    if (others.tagged !== undefined) {
-      rows.push(
-        goal('1', `${engine} over ${name}, 3 tags each / one read by hand`, others.tagged, 1.8),
-      )
-    }
-    if (number === '1') rows.push(await cold(engine, make, cache, name))
+    const titleWithTags = `${engine} over ${name}, 3 tags each / one read by hand`
+    rows.push(goal('1', titleWithTags, withTags.tagged, 1.8))
+    rows.push(await cold(engine, cache, name))
   }
-  await cache.clear()
   return rows
 }
 
 /** Twenty fragments that were never there, against one read, the plain page and one pipeline of writes. */
-async function cold(engine, make, cache, name) {
-  const { plain, cached } = make(createCaches({ default: cache }))
+async function cold(engine, cache, name) {
+  const { plain, cached } = engines[engine](createCaches({ default: cache }))
   const { client, prefix } = cache.bench
   let n = 0
   let m = 0
@@ -144,36 +142,40 @@ async function cold(engine, make, cache, name) {
   )
 }
 
-async function overRedis(url) {
-  const client = new Redis(url, { ...failFast(1000, 500), enableAutoPipelining: true })
+async function overRedis(engine) {
+  const server = await openOrFail('redis')
+  const client = new Redis(server.url, { ...failFast(1000, 500), enableAutoPipelining: true })
   await client.connect()
   const prefix = 'bench-raw:'
   const keys = numbers.map((i) => `${prefix}${i}`)
   for (const key of keys) await client.set(key, TEXT)
-  const cache = new RedisCache({ location: url, keyPrefix: 'bench' })
+  const cache = new RedisCache({ location: server.url, keyPrefix: 'bench' })
   cache.bench = { client, prefix }
   try {
-    return await overServer('1', 'Redis', cache, () => client.mget(keys))
+    return await overServer('1', engine, 'Redis', cache, () => client.mget(keys))
   } finally {
     await cache.close()
     client.disconnect()
+    server.stop()
   }
 }
 
-async function overMemcached(location) {
-  const raw = await RawSocket.open(location)
+async function overMemcached(engine) {
+  const server = await openOrFail('memcached')
+  const raw = await RawSocket.open(server.url)
   for (const i of numbers) await raw.ask(`ms raw-${i} ${TEXT.length} F0 T300\r\n${TEXT}\r\n`, 1)
   const asked = numbers.map((i) => `mg raw-${i} f v\r\n`).join('')
-  const cache = new MemcachedCache({ location })
+  const cache = new MemcachedCache({ location: server.url })
   try {
-    return await overServer('2', 'Memcached', cache, () => raw.ask(asked, COUNT))
+    return await overServer('2', engine, 'Memcached', cache, () => raw.ask(asked, COUNT))
   } finally {
     await cache.close()
     raw.close()
+    server.stop()
   }
 }
 
-async function overPostgres() {
+async function overPostgres(engine) {
   const own = await openOrFail('postgres')
   const pool = new pg.Pool({ connectionString: own.url })
   const cache = new DatabaseCache({
@@ -195,7 +197,7 @@ async function overPostgres() {
     return keys.map((key) => byKey.get(key))
   }
   try {
-    return await overServer('2', 'PostgreSQL', cache, readAll)
+    return await overServer('2', engine, 'PostgreSQL', cache, readAll)
   } finally {
     await pool.query('DROP TABLE IF EXISTS fragcache_fragments')
     await pool.end()
@@ -207,19 +209,30 @@ function checkSame(engine, ...pages) {
   if (pages.some((one) => one !== pages[0])) throw new Error(`bench: ${engine}: the pages differ`)
 }
 
-/** @returns {Promise<ReturnType<typeof row>[]>} */
-export async function run() {
-  const redis = await openOrFail('redis')
-  const memcached = await openOrFail('memcached')
-  try {
-    return [
-      ...(await overRedis(redis.url)),
-      ...(await overMemcached(memcached.url)),
-      ...(await overPostgres()),
-      ...(await inMemory(redis.url)),
-    ]
-  } finally {
-    redis.stop()
-    memcached.stop()
-  }
+const stores = {
+  Redis: overRedis,
+  Memcached: overMemcached,
+  PostgreSQL: overPostgres,
+  'local memory': inMemory,
+  tiers: inTiers,
+}
+
+const CALLS = 'calls'
+
+/** One store and one engine each, as a site has them: code that has also served others takes longer. */
+export const cases = [
+  ...Object.keys(stores).flatMap((store) =>
+    Object.keys(engines).map((engine) => `${store}, ${engine}`),
+  ),
+  CALLS,
+]
+
+/**
+ * @param {string} name - One of the {@link cases}.
+ * @returns {Promise<ReturnType<typeof goal>[]>}
+ */
+export async function run(name) {
+  if (name === CALLS) return calls()
+  const [store, engine] = name.split(', ')
+  return stores[store](engine)
 }

@@ -54,29 +54,40 @@ const { values, positionals } = parseArgs({
     check: { type: 'boolean', default: false },
     goals: { type: 'boolean', default: false },
     part: { type: 'string' },
+    case: { type: 'string' },
   },
 })
 
 if (values.part !== undefined) {
   const { run } = await import(`./${values.part}.mjs`)
-  process.stdout.write(JSON.stringify(await run()))
+  process.stdout.write(JSON.stringify(await run(values.case)))
 } else {
   const all = values.goals ? WITH_GOALS : PARTS
-  report(positionals.length === 0 ? all : positionals)
+  await report(positionals.length === 0 ? all : positionals)
 }
 
-/** Each part in a process of its own, so that none is measured with another's heap and code. */
-function report(parts) {
-  const rows = parts.flatMap((part) => {
-    const child = spawnSync(
-      process.execPath,
-      ['--expose-gc', fileURLToPath(import.meta.url), '--part', part],
-      { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' },
-    )
-    if (child.status !== 0) throw new Error(`bench: ${part} ended with ${child.status}`)
-    return JSON.parse(child.stdout)
-  })
+/**
+ * Each part, and each case of one that has several, in a process of its own, so that none is measured with
+ * another's heap and code.
+ */
+async function report(parts) {
+  const rows = []
+  for (const part of parts) {
+    const { cases = [undefined] } = await import(`./${part}.mjs`)
+    for (const one of cases) rows.push(...measured(part, one))
+  }
   print(values.goals ? rows.filter(({ goal }) => goal !== undefined).sort(byGoal) : rows)
+}
+
+function measured(part, one) {
+  const chosen = one === undefined ? [] : ['--case', one]
+  const child = spawnSync(
+    process.execPath,
+    ['--expose-gc', fileURLToPath(import.meta.url), '--part', part, ...chosen],
+    { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' },
+  )
+  if (child.status !== 0) throw new Error(`bench: ${part} ended with ${child.status}`)
+  return JSON.parse(child.stdout)
 }
 
 /** Rows of one goal stay together, in the order of the goals' numbers. */
