@@ -24,4 +24,5 @@ export interface Around {
   /** Copies the body from now on. */
   readonly record: () => void
   readonly stopRecording: () => void
+  readonly hasTrailers: () => boolean
 }

@@ -337,7 +337,9 @@ export class PageMaking {
   /** Why a response that was judged by its headers is not stored, as far as it is known then. */
   #whyUnkept(judgement: Judgement): UnkeptReason | undefined {
     if (!judgement.keeps) return judgement.reason
-    const { store } = this.around.place
+    const { place, hasTrailers } = this.around
+    if (hasTrailers()) return 'trailers'
+    const { store } = place
     return store.refusalOf(this.forwarding.lookup) ?? this.#dependOnTags()
   }
 

@@ -149,6 +149,11 @@ export function beforeBytes(res: ServerResponse, listener: () => void): boolean 
     : hook(stream, 'respond', listener)
 }
 
+/** Calls back when trailers are added to a response; over HTTP/2 there is a method for a single one too. */
+export function onTrailers(res: ServerResponse, listener: () => void): void {
+  for (const name of ['addTrailers', 'setTrailer']) hook(res, name, listener)
+}
+
 function hook(object: object, name: string, listener: () => void): boolean {
   const methods = object as Record<string, ((...args: unknown[]) => unknown) | undefined>
   const method = methods[name]

@@ -85,7 +85,6 @@ export class BodyRecorder {
         isWritten = false
       }
     }
-    const addTrailers = res.addTrailers.bind(res)
     /** Passes on and records a part of the body as the handler wrote it. */
     const pass = <T>(send: (...args: unknown[]) => T, args: readonly unknown[]): T => {
       const [chunk, ...rest] = args
@@ -159,10 +158,6 @@ export class BodyRecorder {
       this.#finish(wasGone)
       return result
     }
-    res.addTrailers = (headers) => {
-      this.#fail('trailers')
-      addTrailers(headers)
-    }
     res.on('pipe', (source: Source) => void this.#sources.push(source))
   }
 
@@ -204,6 +199,11 @@ export class BodyRecorder {
   /** Another layer ends what the handler began: the body is not the handler's whole body. */
   breakOff(): void {
     if (!this.#isInEnd) this.#fail('incomplete')
+  }
+
+  /** The response has trailers, which cannot be stored. */
+  addTrailers(): void {
+    this.#fail('trailers')
   }
 
   /** The connection is gone, so that the body will not be complete. */

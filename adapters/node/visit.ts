@@ -16,7 +16,7 @@ import { frameAround, PageHoles, PassedFrame, type PageFrame } from './page-hole
 import { PageMaking } from './page-making.js'
 import { keepCookieToItsOwner, markPerUser } from './per-user.js'
 import type { Forwarding, Place } from './place.js'
-import { onClosed } from './protocol.js'
+import { onClosed, onTrailers } from './protocol.js'
 import { BodyRecorder, type Substitute } from './recorder.js'
 import { endWith, prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
 import { isPersonal } from './request.js'
@@ -60,6 +60,7 @@ export class Visit implements Substitute {
   /** Set once the response is watched. */
   #headers: AnswerHeaders | undefined
   #recorder: BodyRecorder | undefined
+  #hasTrailers = false
 
   private constructor(
     readonly place: Place,
@@ -193,6 +194,11 @@ export class Visit implements Substitute {
       (body) => this.#making?.onEnd(body),
       this,
     )
+    // They may be added before the copy begins.
+    onTrailers(res, () => {
+      this.#hasTrailers = true
+      this.#recorder?.addTrailers()
+    })
     onClosed(res, () => this.#recorder?.giveUp())
     return headers
   }
@@ -346,6 +352,7 @@ export class Visit implements Substitute {
       outerWatch: this.#outerWatch,
       record: () => this.#record(),
       stopRecording: () => this.#recorder?.stop(),
+      hasTrailers: () => this.#hasTrailers,
     }
     const making: PageMaking = new PageMaking(around, forwarding, () => this.#making === making)
     this.#state = { kind: 'making', making }

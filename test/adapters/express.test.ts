@@ -583,6 +583,13 @@ describe.each(expressVersions)('$version', ({ express }) => {
         res.end()
       }))
 
+    it('trailers that are added before the body begins', () =>
+      expectUnstored((_req, res) => {
+        res.addTrailers({ 'X-Sum': '1' })
+        res.write('first')
+        res.end()
+      }))
+
     it('more than maxBodyBytes, in one piece or several', async () => {
       for (const write of [
         (res: Response) => res.send('x'.repeat(101)),

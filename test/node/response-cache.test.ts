@@ -17,6 +17,11 @@ import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock } from '../support/cached-site.js'
 import { Site } from '../support/express.js'
 
+/** What Node's types leave out of a response over HTTP/2. */
+interface SetsTrailers {
+  setTrailer(name: string, value: string): void
+}
+
 type Inner = (req: IncomingMessage, res: ServerResponse) => unknown
 
 function pagesOver(cache: Cache = new LocMemCache(), options?: ResponseCacheOptions) {
@@ -359,5 +364,36 @@ describe('responseCache of fragcache/node', () => {
     expect(await ask(shop)).toBe('3 of shop.test, undefined')
     expect(await ask({ ...shop, host: 'shop.test' })).toBe('3 of shop.test, undefined')
     expect(await ask({ ...shop, host: 'evil.test' })).toBe('4 of shop.test, evil.test')
+  })
+
+  it.each<[string, (res: http2.Http2ServerResponse) => void]>([
+    ['all', (res) => res.addTrailers({ 'x-sum': '1' })],
+    ['one', (res) => (res as unknown as SetsTrailers).setTrailer('x-sum', '1')],
+  ])('stores no page with trailers over HTTP/2, told as %s of them', async (_name, tell) => {
+    const orders: Record<string, (res: http2.Http2ServerResponse) => void> = {
+      '/before': (res) => {
+        tell(res)
+        res.end('page')
+      },
+      '/after': (res) => {
+        res.write('pa')
+        tell(res)
+        res.end('ge')
+      },
+    }
+    const server = http2.createServer(
+      pagesOver().handler((req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) =>
+        orders[req.url]?.(res),
+      ),
+    )
+    const client = await connectTo(server)
+    for (const path of ['/before', '/before', '/after', '/after']) {
+      const stream = client.request({ ':path': path })
+      let sum: unknown
+      stream.on('trailers', (trailers: http2.IncomingHttpHeaders) => (sum = trailers['x-sum']))
+      stream.resume()
+      await once(stream, 'close')
+      expect(sum).toBe('1')
+    }
   })
 })
