@@ -9,7 +9,7 @@ import {
 } from 'node:http'
 import { DiscardingSocket } from './discarding-socket.js'
 import type { Host } from './host.js'
-import { distinctOf, meantOf, rawHeadersOf, setHeaders } from './protocol.js'
+import { distinctOf, meantOf, rawHeadersOf, setHeaders, tellHost } from './protocol.js'
 import { targetOf } from './request.js'
 
 /** How a detached run ended. */
@@ -112,6 +112,11 @@ function receive(
   const headers = copyHeaders(req.headers)
   const isKept = (name: string) => Object.hasOwn(headers, name)
   const rawHeaders = rawHeadersOf(req.rawHeaders, isKept)
+  const authority = tellHost(request, req)
+  if (authority !== undefined && headers.host === undefined) {
+    headers.host = authority
+    rawHeaders.push('Host', authority)
+  }
   setHeaders(request, {
     headers,
     rawHeaders,
@@ -145,6 +150,8 @@ const LEFT_OUT = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  // HEAD, over HTTP/2
+  ':method',
 ])
 
 /** As they are now: what a layer removed before the cache was asked must not come back. */

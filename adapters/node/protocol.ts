@@ -7,6 +7,8 @@ import type { ServerHttp2Stream } from 'node:http2'
  */
 interface OverHttp2 {
   readonly stream?: ServerHttp2Stream | undefined
+  readonly authority?: string | undefined
+  readonly scheme?: string | undefined
 }
 
 function streamOf(message: object): ServerHttp2Stream | undefined {
@@ -123,6 +125,18 @@ function set(req: IncomingMessage, name: keyof HeaderForms, value: unknown): voi
     configurable: true,
     enumerable: true,
   })
+}
+
+/**
+ * Lets a request over HTTP/1.1 that is a copy of another tell where it goes to in the way of that one.
+ *
+ * @returns What the original names over HTTP/2, where handlers for HTTP/1.1 read `Host`.
+ * @see RFC 9113 §8.3.1: who converts a request to HTTP/1.1 makes `Host` of it
+ */
+export function tellHost(copy: IncomingMessage, original: IncomingMessage): string | undefined {
+  const { authority, scheme } = original as OverHttp2
+  if (authority !== undefined) Object.assign(copy, { authority, scheme })
+  return authority
 }
 
 /**

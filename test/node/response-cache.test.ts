@@ -16,6 +16,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { stopClock } from '../support/cached-site.js'
 import { Site } from '../support/express.js'
+import { gate } from '../support/waiting.js'
 
 /** What Node's types leave out of a response over HTTP/2. */
 interface SetsTrailers {
@@ -364,6 +365,41 @@ describe('responseCache of fragcache/node', () => {
     expect(await ask(shop)).toBe('3 of shop.test, undefined')
     expect(await ask({ ...shop, host: 'shop.test' })).toBe('3 of shop.test, undefined')
     expect(await ask({ ...shop, host: 'evil.test' })).toBe('4 of shop.test, evil.test')
+  })
+
+  it('makes a page again for the host that was asked over HTTP/2', async () => {
+    const clock = stopClock()
+    const made = gate()
+    const pages = pagesOver(new LocMemCache(), { seconds: 10, staleWhileRevalidate: 60 })
+    const server = http2.createServer(
+      pages.handler((req: http2.Http2ServerRequest, res: http2.Http2ServerResponse) => {
+        const { authority, scheme, headers, httpVersionMajor } = req
+        if (httpVersionMajor === 1) res.on('close', made.open)
+        const named = httpVersionMajor === 1 ? headers.host : authority
+        res.setHeader('Vary', 'Host')
+        const text = [named, `${scheme}://${authority}`, headers[':authority']].join(' ')
+        res.end(headers[':method'] === 'HEAD' ? '' : text)
+      }),
+    )
+    const client = await connectTo(server)
+    const ask = async (method = 'GET') => {
+      const stream = client.request({
+        ':path': '/',
+        ':authority': 'shop.test',
+        ':method': method,
+      })
+      const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders]
+      let text = ''
+      for await (const part of stream) text += String(part)
+      return { text, status: headers['cache-status'] }
+    }
+    const { text } = await ask()
+    clock.advance(11)
+    expect((await ask('HEAD')).status).toContain('detail=stale-while-revalidate')
+    await made.opened
+    const again = await ask()
+    expect(again.text).toBe(text)
+    expect(again.status).toBe('fragcache; hit; ttl=10')
   })
 
   it.each<[string, (res: http2.Http2ServerResponse) => void]>([
