@@ -13,8 +13,9 @@ export class Dependencies {
   #unmerged: SeenVersions[] | undefined
   /** Tags of entries still being made inside. Once there are too many, no more are added. */
   #announced: Set<string> | undefined
-  /** Tags that were declared more than once without a version: their version is read only at the end. */
-  #late: Set<string> | undefined
+  /** Tags whose version is read only at the end, with the one that was seen of them before. */
+  #late: Map<string, string | undefined> | undefined
+  #isTorn = false
   #isClosed = false
   #expiresAtMs = Infinity
   /** Whether the map of tags was given away and must be copied before a change. */
@@ -27,7 +28,7 @@ export class Dependencies {
     this.#begunTime = cache.clockTime
   }
 
-  /** Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. */
+  /** Adds what an inner entry depends on. */
   add(cache: CacheCore, tags: SeenVersions | undefined): void {
     if (tags === undefined || this.#isClosed) return
     if (cache === this.cache) {
@@ -114,7 +115,8 @@ export class Dependencies {
       for (const tag of fresh) {
         const isStill = known.get(tag) === undefined && this.#late?.has(tag) !== true
         // An invalidation since it began may have come after the data was read.
-        if (isStill && !this.isOutdated([tag])) known.set(tag, versions.get(tag))
+        const version = versions.get(tag)
+        if (isStill && version !== undefined && !this.isOutdated([tag])) known.set(tag, version)
       }
     })
   }
@@ -141,13 +143,15 @@ export class Dependencies {
     return own
   }
 
-  /** @returns Whether it is new. The oldest version is kept, and an unknown one counts as the oldest. */
+  /** @returns Whether it is new. Of several versions of a tag an unknown one is kept: it is read at the end. */
   #add(own: Map<string, string | undefined>, tag: string, version?: string): boolean {
     if (own.has(tag)) {
-      if (version === undefined) {
+      const known = own.get(tag)
+      this.#compare(own, tag, version)
+      if (version === undefined || known === undefined) {
+        this.#late ??= new Map<string, string | undefined>()
+        this.#late.set(tag, this.#late.get(tag) ?? known ?? version)
         own.set(tag, undefined)
-        this.#late ??= new Set()
-        this.#late.add(tag)
       }
       return false
     }
@@ -157,16 +161,45 @@ export class Dependencies {
     return true
   }
 
+  /** Compares a version with the one that was seen of the same tag before. */
+  #compare(own: SeenVersions, tag: string, version: string | undefined): void {
+    const seen = own.get(tag) ?? this.#late?.get(tag)
+    if (seen === undefined || version === undefined || seen === version) return
+    const { entries } = this.cache
+    const isSame = (made: string, now: string) => entries.isCurrentVersion(tag, made, now)
+    if (!isSame(seen, version) || !isSame(version, seen)) this.#isTorn = true
+  }
+
+  /**
+   * Whether a tag was invalidated between two of its versions that were seen: what is made holds content from before
+   * and from after. Known once the tags were handed over.
+   */
+  get isTorn(): boolean {
+    return this.#isTorn
+  }
+
   /**
    * Gives the tags away to be stored, together with others.
    *
-   * @param others - Their versions go before its own.
+   * @param others - Their versions, read before it began, go before its own.
    */
   handOver(others: TagVersions): Map<string, string | undefined> {
     const own = this.#merged()
+    this.check(others)
     others.forEach((version, tag) => own.set(tag, version))
     this.#isHandedOver = true
     return own
+  }
+
+  /** Compares versions that were read now with those that were seen before. */
+  check(versions: TagVersions): void {
+    const own = this.#merged()
+    versions.forEach((version, tag) => this.#compare(own, tag, version))
+  }
+
+  /** Tags whose version is read only at the end, with the one that was seen of them before. */
+  get late(): SeenVersions | undefined {
+    return this.#late
   }
 
   /** Whether one of these tags was invalidated, and not only softly, in this process since it began. */
@@ -222,7 +255,7 @@ type UntaggedReason = Extract<UnstoredReason, 'invalidated' | 'too-many-tags' | 
 export function tagsToStore(
   dependencies: Dependencies,
   own: TagVersions,
-  parent: { depend(cache: CacheCore, tags: SeenVersions): void } | undefined,
+  parent: { depend(cache: CacheCore, tags: SeenVersions | undefined): void } | undefined,
 ): MaybePromise<TagVersions | UntaggedReason> {
   if (dependencies.tags === undefined) return own
   if (!dependencies.hasTooManyTags && dependencies.isOutdatedBy(NONE)) return 'invalidated'
@@ -238,11 +271,13 @@ export function tagsToStore(
   if (unread.length === 0) return known as Map<string, string>
   // The frame around may be done before the versions are read.
   parent?.depend(dependencies.cache, known)
+  parent?.depend(dependencies.cache, dependencies.late)
   const { cache, begunTime } = dependencies
   const read = cache.tryRead(() => cache.entries.versionsSince(unread, begunTime), 'dependOn')
   return chain(read, (versions) => {
     if (versions === undefined && isFailing(cache)) return 'cache-failed'
     if (versions === undefined || dependencies.isOutdated(unread)) return 'invalidated'
+    dependencies.check(versions)
     return new Map([...(known as Map<string, string>), ...versions])
   })
 }

@@ -38,6 +38,8 @@ export function fitnessOf({ frame, versions, claim, deadline }: MadeIn): MaybePr
   const { dependencies, parent, cache } = frame
   if (versions === undefined) return { isKept: false, reason: refusalOf(cache) }
   return chain(tagsToStore(dependencies, versions, parent), (tags): Fitness => {
+    // A copy in local memory was served that had not heard of an invalidation yet.
+    if (dependencies.isTorn) frame.holdOld()
     if (typeof tags === 'string') return { isKept: false, reason: tags }
     if (dependencies.isOutdatedBy(tags.keys())) return { isKept: false, reason: 'invalidated' }
     const freshUntilMs = limited(frame, deadline)

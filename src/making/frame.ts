@@ -79,7 +79,7 @@ export class Frame {
     return this.dependencies.expiresAtMs
   }
 
-  /** Adds what an inner entry depends on. Of several versions of a tag the oldest is kept. */
+  /** Adds what an inner entry depends on. */
   depend(cache: CacheCore, tags: SeenVersions | undefined): void {
     if (this.hasEnded) this.parent?.depend(cache, tags)
     else this.dependencies.add(cache, tags)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Cache } from '../../../src/index.js'
+import { dependOn, type Cache } from '../../../src/index.js'
 import { assertCode, assertMissing, assertTypeError, type Define } from './fixture.js'
 
 /** Every way to store the key `k` with tags. */
@@ -51,6 +51,31 @@ export function tags(test: Define): void {
     await cache.set('k', 3)
     await cache.invalidateTags(['new'])
     assert.equal(await cache.get('k'), 3)
+  })
+
+  test('what is made around an older entry with the same tag is kept', async (t) => {
+    const cache = await t.open()
+    const inner = () => cache.getOrSet('inner', () => 1, { tags: ['t'] })
+    await inner()
+    await cache.invalidateTags(['another'])
+    let made = 0
+    const makings: (() => Promise<number>)[] = [
+      () => cache.getOrSet('with', async () => (await inner()) + made++, { tags: ['t'] }),
+      () =>
+        cache.getOrSet('declared', async () => {
+          await dependOn(['t'])
+          return (await inner()) + made++
+        }),
+      () =>
+        cache.getOrSet('declared-last', async () => {
+          const value = (await inner()) + made++
+          void dependOn(['t'])
+          return value
+        }),
+      () => cache.getOrSet('around', inner),
+    ]
+    for (const make of makings) assert.equal(await make(), await make())
+    assert.equal(made, 3)
   })
 
   test('tags that nothing has, and none at all, may be invalidated', async (t) => {
