@@ -417,6 +417,19 @@ describe('the connection to the bus', () => {
     expect(bus.published - published).toBeLessThanOrEqual(1)
   })
 
+  it('is told after a close what could not be sent before it', async () => {
+    const { cache } = open()
+    await cache.set('k', 0)
+    bus.isUp = false
+    await cache.set('k', 1)
+    await cache.close()
+    bus.restore()
+    await cache.get('k')
+    await expect.poll(() => outages.map(({ until }) => until === undefined)).toEqual([true, false])
+    expect(bus.messages.at(-1)).toMatch(/,null\]$/)
+    await cache.close()
+  })
+
   it('counts as lost while it is silent, whatever it says itself', async () => {
     const { cache, remote } = open()
     await cache.set('k', 1)

@@ -65,6 +65,8 @@ export class BusEnd {
       }
     }
     this.#isClosed = false
+    // What could not be sent before it was closed has still to be made up for.
+    if (this.#outage.isFailing('publish')) this.#tellLater()
     let subscribed = subscribe()
     const heartbeat = setInterval(() => {
       if (!listening.isUp) return
