@@ -8,8 +8,8 @@ import { isWatched, unnoticed } from './unnoticed.js'
 /**
  * The header fields by which a request is judged and its page is keyed: those of `req.headers`, with `Cookie`
  * and `Authorization` as they were received. A request stays per-user though a layer has read a credential and
- * then deleted or rewritten it. Over HTTP/2, `Host` is what `:authority` says, as it is over HTTP/1.1. Where a layer in front of the cache rewrote `req.url`, the target that is routed
- * is a field too, called `ROUTED`.
+ * then deleted or rewritten it. Over HTTP/2, `:authority` counts as `Host`. Where a layer
+ * in front of the cache rewrote `req.url`, the target that is routed is a field too, called `ROUTED`.
  *
  * @returns `req.headers` itself where there is nothing to add.
  */
