@@ -208,6 +208,8 @@ export interface Entries {
    * and no entry is read.
    */
   areThere(stored: readonly StoredTags[]): MaybePromise<readonly boolean[]>
+  /** Copies in memory of entries with a tag may be outdated: another version of it was seen. */
+  forgetCopies(tag: string): void
   /** Everything was removed from the store, and the clock with it. */
   forgetClock(): void
 }

@@ -243,6 +243,10 @@ export class StoredEntries implements Entries {
     return ask()
   }
 
+  forgetCopies(): void {
+    // There are none.
+  }
+
   isCurrentVersion(_tag: string, made: string | undefined, now: string | undefined): boolean {
     return made !== undefined && made === now
   }

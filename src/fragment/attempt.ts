@@ -151,7 +151,6 @@ export class Attempt {
     const { alias, cache, variant } = fragment
     reportRefresh({ alias, backend: cache.backendName, key: variant.key, error })
     this.#hasRecovered = true
-    // First, since the oldest versions count, and those read by the failed body are newer.
     this.parent?.depend(cache, old.hit.tags)
     frame.depend(cache, old.hit.tags)
     if (old.hit.staleSinceMs === undefined) this.parent?.limit(old.usableUntilMs)

@@ -167,7 +167,9 @@ export class Dependencies {
     if (seen === undefined || version === undefined || seen === version) return
     const { entries } = this.cache
     const isSame = (made: string, now: string) => entries.isCurrentVersion(tag, made, now)
-    if (!isSame(seen, version) || !isSame(version, seen)) this.#isTorn = true
+    if (isSame(seen, version) && isSame(version, seen)) return
+    this.#isTorn = true
+    entries.forgetCopies(tag)
   }
 
   /**

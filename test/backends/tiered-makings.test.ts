@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { TieredCache } from '../../src/backends/tiered.js'
 import {
   createCaches,
@@ -64,28 +64,62 @@ const makings: Record<
     }),
 }
 
-describe('what is made of a copy in memory that has not heard of an invalidation yet', () => {
-  it.each(Object.entries(makings))('is not kept for others: %s', async (_what, make) => {
-    const location = randomUUID()
-    const bus = new MemoryBus()
-    bus.swallows = true
-    const open = () => {
-      const remote = new AsyncTestCache({ location })
-      return createCaches({
-        default: new TieredCache({ local: new LocMemCache(), remote, bus: bus.end }),
-      })
-    }
-    const [here, there] = [open(), open()]
-    let data = 'old'
-    const innerOf = (caches: Site) => () =>
-      caches.default.getOrSet('inner', () => data, { tags: ['t'] })
-    for (let i = 0; i < 3; i++) expect(await innerOf(there)()).toBe('old')
-    data = 'new'
-    await here.default.invalidateTags(['t'])
-    // It knows the clock as it is now, and takes it for the beginning of what it makes.
-    await there.default.getOrSet('other', () => 1, { tags: ['u'] })
-    expect(await make(there, 'made new of ', innerOf(there))).toBe('made new of old')
-    expect(await make(here, 'made new of ', innerOf(here))).toBe('made new of new')
-    await Promise.all([here.close(), there.close()])
+/** Two processes that do not hear of each other's changes. */
+function twoProcesses(): readonly [Site, Site] {
+  const location = randomUUID()
+  const bus = new MemoryBus()
+  bus.swallows = true
+  const open = (): Site => {
+    const remote = new AsyncTestCache({ location })
+    return createCaches({
+      default: new TieredCache({ local: new LocMemCache(), remote, bus: bus.end }),
+    })
+  }
+  const sites = [open(), open()] as const
+  onTestFinished(async () => {
+    await Promise.all(sites.map((site) => site.close()))
   })
+  return sites
+}
+
+const innerOf =
+  ({ default: cache }: Site, data: () => string) =>
+  () =>
+    cache.getOrSet('inner', data, { tags: ['t'] })
+
+describe('what is made around a copy in memory', () => {
+  it.each(Object.entries(makings))(
+    'is not kept for others where that has not heard of an invalidation yet: %s',
+    async (_what, make) => {
+      const [here, there] = twoProcesses()
+      let data = 'old'
+      const inner = (site: Site) => innerOf(site, () => data)
+      for (let i = 0; i < 3; i++) expect(await inner(there)()).toBe('old')
+      data = 'new'
+      await here.default.invalidateTags(['t'])
+      // It knows the clock as it is now, and takes it for the beginning of what it makes.
+      await there.default.getOrSet('other', () => 1, { tags: ['u'] })
+      expect(await make(there, 'made new of ', inner(there))).toBe('made new of old')
+      // Then it knows that its copy is outdated.
+      expect(await make(there, 'made again of ', inner(there))).toBe('made again of new')
+      expect(await make(here, 'made here of ', inner(here))).toBe('made again of new')
+    },
+  )
+
+  it.each(Object.entries(makings))(
+    'is kept where nothing was invalidated: %s',
+    async (_what, make) => {
+      const [here, there] = twoProcesses()
+      for (let i = 0; i < 3; i++) await innerOf(there, () => 'inner')()
+      await here.default.invalidateTags(['another'])
+      const around = async (site: Site, now: string) =>
+        make(
+          site,
+          now,
+          innerOf(site, () => 'inner'),
+        )
+      expect(await around(there, 'made there of ')).toBe('made there of inner')
+      expect(await around(here, 'made here of ')).toBe('made there of inner')
+    },
+  )
 })

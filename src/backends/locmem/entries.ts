@@ -130,6 +130,10 @@ export class MemoryEntries implements Entries {
     return new Map(tags.map((tag) => [tag, version]))
   }
 
+  forgetCopies(): void {
+    // There are none.
+  }
+
   isCurrentVersion(tag: string, made: string | undefined): boolean {
     const { invalidations } = this.#memory
     return made !== undefined && !invalidations.happenedSince(this.#keyPrefix, tag, Number(made))

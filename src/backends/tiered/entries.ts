@@ -175,6 +175,10 @@ export class TieredEntries implements Entries {
     return this.#remote.ask('get', ({ entries }) => entries.versionsSince(tags, time))
   }
 
+  forgetCopies(tag: string): void {
+    this.#near.forgetTagged(tag)
+  }
+
   isCurrentVersion(tag: string, made: string | undefined, now: string | undefined): boolean {
     return this.#remote.core.entries.isCurrentVersion(tag, made, now)
   }

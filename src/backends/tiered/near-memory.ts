@@ -258,6 +258,11 @@ export class NearMemory {
     this.#loseAll()
   }
 
+  /** Gives up what has a tag. */
+  forgetTagged(tag: string): void {
+    this.#lose([this.#settings.remote.keys.counterKey(tag)])
+  }
+
   #lose(keys: readonly string[] | null): void {
     if (keys === null) {
       this.#loseAll()
