@@ -37,8 +37,11 @@ export interface MadeIn {
 export function fitnessOf({ frame, versions, claim, deadline }: MadeIn): MaybePromise<Fitness> {
   const { dependencies, parent, cache } = frame
   if (versions === undefined) return { isKept: false, reason: refusalOf(cache) }
-  return chain(tagsToStore(dependencies, versions, parent), (tags): Fitness => {
-    // A copy in local memory was served that had not heard of an invalidation yet.
+  const reading = tagsToStore(dependencies, versions, parent)
+  // A copy in local memory was served that had not heard of an invalidation yet. Said at once: the frame around may be
+  // done before the versions are read, by which more of that may be found.
+  if (dependencies.isTorn) frame.holdOld()
+  return chain(reading, (tags): Fitness => {
     if (dependencies.isTorn) frame.holdOld()
     if (typeof tags === 'string') return { isKept: false, reason: tags }
     if (dependencies.isOutdatedBy(tags.keys())) return { isKept: false, reason: 'invalidated' }
