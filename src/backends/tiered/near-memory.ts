@@ -16,7 +16,7 @@ const DEFAULT_LOCAL_TIMEOUT = 1
 /** Milliseconds without reports of changes, after which that is an outage: most connections are back sooner. */
 const UNTOLD_MS = 5000
 
-const NOT_TOLD = `it has not been up for ${UNTOLD_MS / 1000} seconds, and until then nothing is kept in local memory`
+const NOT_TOLD = `it has not been up for ${UNTOLD_MS / 1000} seconds; until it is, nothing is kept in local memory`
 
 /** Entries that are on their way here, and which of them changed meanwhile. */
 class Reading {
