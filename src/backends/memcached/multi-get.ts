@@ -89,11 +89,6 @@ export class MultiGet {
     if (key === undefined) throw unexpected(frame.line)
     const start = frame.start + BEFORE_KEY
     const end = start + key.length
-    if (frame.bytes[end] !== SPACE) return false
-    // Without a text of each.
-    for (let i = 0; i < key.length; i++) {
-      if (frame.bytes[start + i] !== key.charCodeAt(i)) return false
-    }
-    return true
+    return frame.bytes[end] === SPACE && frame.bytes.toString('latin1', start, end) === key
   }
 }
