@@ -10,6 +10,7 @@ export type Release = (fate: Fate) => void
 export class ConnectionUse {
   #isOver = false
   #release: Release | undefined
+  #late: (() => void) | undefined
 
   /**
    * @param dueMs - By `performance.now()`.
@@ -17,8 +18,10 @@ export class ConnectionUse {
    */
   constructor(
     readonly dueMs: number,
-    private readonly late: () => void,
-  ) {}
+    late: () => void,
+  ) {
+    this.#late = late
+  }
 
   /** Whether the call has ended or was given up. */
   get isOver(): boolean {
@@ -43,13 +46,16 @@ export class ConnectionUse {
   end(fate: Fate): void {
     this.#isOver = true
     const release = this.#release
+    // It is kept for a while after its end, and what it gave is to go before that.
     this.#release = undefined
+    this.#late = undefined
     release?.(fate)
   }
 
   giveUp(): void {
+    const late = this.#late
     this.end('unanswered')
-    this.late()
+    late?.()
   }
 }
 
