@@ -56,7 +56,6 @@ export class Placeholders {
   readonly #mark: string
   readonly #secret: string
   readonly #kind: PlaceholderKind
-  readonly #edge: string
   /** What each begins with, up to its index. */
   readonly #begin: string
   /** What each ends with, behind its index. */
@@ -67,9 +66,10 @@ export class Placeholders {
     this.#mark = randomDigits(MARK_GROUPS)
     this.#secret = randomDigits(SECRET_GROUPS)
     this.#kind = kind
-    this.#edge = EDGES[kind]
-    this.#begin = `${this.#edge}${this.#mark}${this.#secret}-`
-    this.#end = `-${this.#mark}${this.#edge}`
+    const edge = EDGES[kind]
+    // Joined: a text is searched for what is added piece by piece in twice the time.
+    this.#begin = [edge, this.#mark, this.#secret, '-'].join('')
+    this.#end = ['-', this.#mark, edge].join('')
     known[kind].add(this.#mark, site)
   }
 
@@ -84,39 +84,25 @@ export class Placeholders {
 
   /** Takes a text apart at its intact placeholders. */
   split(text: string): Split {
-    const mark = this.#mark
-    const begin = this.#begin
+    const [first = '', ...others] = text.split(this.#begin)
     const texts: string[] = []
     const indices: number[] = []
-    let isDamaged = false
-    let end = 0
-    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at)) {
-      const from = at - this.#edge.length
-      const index =
-        from >= end && text.startsWith(begin, from) ? indexIn(text, from + begin.length) : NaN
-      const after = this.#endOf(text, from, index)
-      if (after === undefined) {
-        isDamaged = true
-        at += mark.length
-      } else {
-        texts.push(text.slice(end, from))
+    let before = first
+    for (const part of others) {
+      const index = indexIn(part)
+      const rest = middleOf(this.#kind, index) + this.#end
+      if (part.startsWith(rest)) {
+        texts.push(before)
         indices.push(index)
-        at = end = after
+        before = part.slice(rest.length)
+      } else {
+        before += this.#begin + part
       }
     }
-    texts.push(text.slice(end))
-    const isClean = !isDamaged && countOf(text, signOf(this.#kind)) === indices.length
+    texts.push(before)
+    const between = texts.join('\n')
+    const isClean = !this.isIn(between) && !between.includes(signOf(this.#kind))
     return { texts, indices, isClean }
-  }
-
-  /** Where an intact placeholder ends. @param from - Where it begins. */
-  #endOf(text: string, from: number, index: number): number | undefined {
-    if (Number.isNaN(index)) return undefined
-    const middle = middleOf(this.#kind, index)
-    const at = from + this.#begin.length
-    const endAt = at + middle.length
-    const isIntact = text.startsWith(middle, at) && text.startsWith(this.#end, endAt)
-    return isIntact ? endAt + this.#end.length : undefined
   }
 
   /** The index of a damaged one, as far as it can still be read. */
@@ -130,24 +116,18 @@ export class Placeholders {
   }
 }
 
-/** @returns `NaN`: none is there. */
-function indexIn(text: string, at: number): number {
+/** The number that a text begins with. @returns `NaN`: none. */
+function indexIn(text: string): number {
   let index = NaN
-  for (let i = at; i < at + MAX_INDEX_LENGTH; i++) {
+  for (let i = 0; i < MAX_INDEX_LENGTH; i++) {
     const digit = text.charCodeAt(i) - DIGIT_0
     if (!(digit >= 0 && digit <= 9)) break
-    index = 10 * (i === at ? 0 : index) + digit
+    index = 10 * (i === 0 ? 0 : index) + digit
   }
   return index
 }
 
 const DIGIT_0 = 0x30
-
-function countOf(text: string, part: string): number {
-  let count = 0
-  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++
-  return count
-}
 
 const SIGNS = { fRaG: `<fRaG "' >`, hOlE: `<hOlE "' >` } as const
 
@@ -188,11 +168,10 @@ function randomDigits(groups: number): string {
     nodeCrypto().randomFillSync(chance)
     used = 0
   }
-  let digits = ''
-  for (let i = 0; i < groups; i++) {
-    digits += GROUPS[(chance[used++] as number) % GROUPS.length]
-  }
-  return digits
+  const digits: string[] = []
+  for (let i = 0; i < groups; i++)
+    digits.push(GROUPS[(chance[used++] as number) % GROUPS.length] as string)
+  return digits.join('')
 }
 
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
