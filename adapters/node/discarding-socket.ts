@@ -3,7 +3,10 @@ import { Duplex } from 'node:stream'
 
 type Done = (error?: Error | null) => void
 
-/** Properties that tell about the two ends of the original connection. */
+/**
+ * Properties that tell about the two ends of the original connection. `alpnProtocol` is not one of them: it
+ * says what is spoken on a connection, and on this one that is HTTP/1.1 also where the client speaks HTTP/2.
+ */
 const ENDS = [
   'remoteAddress',
   'remotePort',
@@ -15,7 +18,6 @@ const ENDS = [
   'encrypted',
   'authorized',
   'authorizationError',
-  'alpnProtocol',
   'servername',
 ] as const
 

@@ -282,6 +282,22 @@ describe.each(expressVersions)('a detached run in $version', ({ express }) => {
     expect(seen).toEqual(['https', true, true, { ofItsOwn: true, detailed: true }])
   })
 
+  it('says nowhere that HTTP/2 is spoken on its own connection', async () => {
+    const seen: unknown[] = []
+    const around = (app: Express) => {
+      app.use((req, _res, next) => {
+        if (!isDetached(req)) Object.assign(req.socket, { encrypted: true, alpnProtocol: 'h2' })
+        next()
+      })
+    }
+    const view: View = ({ socket, httpVersion }, res) => {
+      seen.push(httpVersion, (socket as { alpnProtocol?: unknown }).alpnProtocol)
+      res.end()
+    }
+    await run(view, { around })
+    expect(seen).toEqual(['1.1', undefined])
+  })
+
   it('keeps nothing of what is kept per request', async () => {
     const storage = new AsyncLocalStorage<string>()
     const seen: unknown[] = []
