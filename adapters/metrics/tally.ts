@@ -359,12 +359,11 @@ export class MetricTally {
   }
 
   #outage(message: OutageMessage): void {
-    const affected = new Set(this.#watched.flatMap((one) => one.affectedBy(message)))
-    for (const { alias, backendName } of affected) {
-      const cache = this.#cacheOf(alias, backendName)
-      if (cache === undefined) continue
-      if (message.until === undefined) cache.outages++
-    }
+    if (message.until !== undefined) return
+    const affected = this.#watched.flatMap((one) => one.affectedBy(message))
+    // One message is of one outage, though several caches of one alias and backend may be meant.
+    const tallies = new Set(affected.map((core) => this.#cacheOf(core.alias, core.backendName)))
+    for (const cache of tallies) if (cache !== undefined) cache.outages++
   }
 
   #refresh({ alias, backend }: RefreshMessage): void {

@@ -132,6 +132,20 @@ describe('the metrics of outages', () => {
     expect(seen.values('fragcache_outages_total')).toEqual({ [series]: 1 })
   })
 
+  it('count one once, though two caches of the register have its alias and backend', async () => {
+    silence()
+    const [one, other] = [new AsyncTestCache(), new AsyncTestCache()]
+    const { register } = measure(createCaches({ late: one }))
+    const { scrape } = measure(createCaches({ late: other }), { register })
+    const series = 'alias=late,backend=AsyncTestCache'
+    for (const [i, late] of [one, other].entries()) {
+      late.failing = true
+      await expect(late.get('a')).rejects.toThrow()
+      const seen = await scrape()
+      expect(seen.values('fragcache_outages_total')).toEqual({ [series]: i + 1 })
+    }
+  })
+
   it('tell of one of the bus of a tiered cache too', async () => {
     silence()
     const bus = new MemoryBus()
