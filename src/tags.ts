@@ -51,7 +51,7 @@ export function checkTags(tags: unknown): readonly string[] {
   for (const tag of tags) {
     if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed()) {
       throw new TypeError(
-        `tags: ${show(tag)} is not a tag; give a string of at least one character`,
+        `tags: ${show(tag)} is not a tag; give a well-formed string of at least one character`,
       )
     }
     stored.add(userTag(tag))

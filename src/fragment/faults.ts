@@ -133,7 +133,7 @@ export const faults = {
 
   name: (value: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `the fragment name is ${show(value)}; give a string of at least one character`,
+      `the fragment name is ${show(value)}; give a well-formed string of at least one character`,
       position,
     ),
 
@@ -145,7 +145,7 @@ export const faults = {
 
   tags: (value: unknown, position: TagPosition): CacheTagError =>
     new CacheTagError(
-      `tags is, or holds, ${show(value)}; give a string or a list of strings of at least one character`,
+      `tags is, or holds, ${show(value)}; give a well-formed string of at least one character, or a list of them`,
       position,
     ),
 

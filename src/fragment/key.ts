@@ -39,7 +39,7 @@ export function makeTemplateFragmentKey(
 export function checkName(name: unknown): asserts name is string {
   if (typeof name === 'string' && name !== '' && name.isWellFormed()) return
   throw new TypeError(
-    `name: ${name === '' ? 'the empty string' : show(name)} is not a fragment name; give a string of at least one character`,
+    `name: ${name === '' ? 'the empty string' : show(name)} is not a fragment name; give a well-formed string of at least one character`,
   )
 }
 
