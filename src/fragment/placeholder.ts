@@ -91,7 +91,7 @@ export class Placeholders {
     for (const part of others) {
       const index = indexIn(part)
       const rest = middleOf(this.#kind, index) + this.#end
-      if (part.startsWith(rest)) {
+      if (index >= 0 && part.startsWith(rest)) {
         texts.push(before)
         indices.push(index)
         before = part.slice(rest.length)

@@ -38,6 +38,7 @@ describe('a placeholder that something altered', () => {
     ['cut at its beginning', (text) => text.slice(-20)],
     ['wrapped', (text) => text.replaceAll(' ', '\n')],
     ['encoded for a URL', (text) => encodeURIComponent(text)],
+    ['given no number for its index', (text) => text.replace(/-\d+ (<.*>) \d+-/, '-NaN $1 NaN-')],
   ])('is an error that names the tag when it was %s', async (_, alter) => {
     const { tag, bodies } = setUp()
     await expect(renderDeferred(() => `a${alter(tag('x', () => 'text'))}b`)).rejects.toThrow(

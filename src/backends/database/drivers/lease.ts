@@ -46,7 +46,7 @@ export class ConnectionUse {
   end(fate: Fate): void {
     this.#isOver = true
     const release = this.#release
-    // It is kept for a while after its end, and what it gave is to go before that.
+    // The lender holds it for a while after its end, and must not hold what it gave for as long.
     this.#release = undefined
     this.#late = undefined
     release?.(fate)
