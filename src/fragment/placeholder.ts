@@ -168,10 +168,11 @@ function randomDigits(groups: number): string {
     nodeCrypto().randomFillSync(chance)
     used = 0
   }
-  const digits: string[] = []
-  for (let i = 0; i < groups; i++)
-    digits.push(GROUPS[(chance[used++] as number) % GROUPS.length] as string)
-  return digits.join('')
+  let digits = ''
+  for (let i = 0; i < groups; i++) {
+    digits += GROUPS[(chance[used++] as number) % GROUPS.length]
+  }
+  return digits
 }
 
 /** The tag whose placeholder was carried out of its own render into this text, if any. */
