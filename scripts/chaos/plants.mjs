@@ -108,8 +108,8 @@ export const PLANTS = {
   8: [
     {
       file: 'src/backends/redis/same-server.js',
-      find: 'if (servers.some(isNew) && ',
-      replace: 'if (false && ',
+      find: 'const areOthers = ',
+      replace: 'const areOthers = false && ',
     },
   ],
 

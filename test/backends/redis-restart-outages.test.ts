@@ -4,6 +4,7 @@ import { LocMemCache } from '../../src/backends/locmem.js'
 import { RedisCache, type RedisSettings } from '../../src/backends/redis.js'
 import { TieredCache } from '../../src/backends/tiered.js'
 import { canStartRedis } from '../support/redis.js'
+import { startProxy, type Proxy } from '../support/servers/proxy.js'
 import { startRedis, type RedisServer } from '../support/servers/redis.js'
 
 const isThere = await canStartRedis()
@@ -222,3 +223,73 @@ describe.skipIf(!isThere)('a Redis that was not restarted', () => {
     })
   })
 })
+
+describe.skipIf(!isThere)(
+  'a Redis that is the leader again, with what it had when it was replaced',
+  () => {
+    const first = { port: 0 }
+    let servers: readonly [RedisServer, RedisServer]
+    let proxy: Proxy
+    const caches: RedisCache[] = []
+
+    beforeEach(async () => {
+      vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+      servers = [await startRedis(), await startRedis()]
+      first.port = servers[0].port
+      proxy = await startProxy(first)
+      return async () => {
+        for (const cache of caches.splice(0)) await cache.close()
+        await proxy.close()
+        for (const server of servers) await server.stop()
+        vi.restoreAllMocks()
+      }
+    })
+
+    /** A cache as another process has it. */
+    function open(): RedisCache {
+      const location = `redis://127.0.0.1:${proxy.port}`
+      const cache = new RedisCache({ location, keyPrefix: 'shop' })
+      caches.push(cache)
+      return cache
+    }
+
+    async function fallBackOn({ port }: RedisServer): Promise<void> {
+      first.port = port
+      proxy.cut()
+      await proxy.restore()
+    }
+
+    const once = <T>(call: () => Promise<T>): Promise<T> => vi.waitFor(call, 10_000)
+
+    it('gives back nothing that was invalidated in the meantime', async () => {
+      const [one, other] = [open(), open()]
+      await one.set('tagged', 'old', { tags: ['t'], timeout: null })
+      await one.set('deleted', 'old')
+      expect(await other.get('deleted')).toBe('old')
+      for (let turn = 0; turn < 2; turn++) {
+        await fallBackOn(servers[1])
+        await once(() => one.invalidateTags(['t']))
+        await one.delete('deleted')
+        expect(await once(() => other.getMany(['tagged', 'deleted']))).toEqual(new Map())
+        await fallBackOn(servers[0])
+        expect(await once(() => other.getMany(['tagged', 'deleted']))).toEqual(new Map())
+        expect(await once(() => one.getMany(['tagged', 'deleted']))).toEqual(new Map())
+        await one.set('deleted', 'old')
+        expect(await open().get('deleted')).toBe('old')
+        expect(await other.get('deleted')).toBe('old')
+      }
+    })
+
+    it('removes nothing for a process that was away and knows less', async () => {
+      const [one, other] = [open(), open()]
+      await one.set('k', 'old')
+      expect(await other.get('k')).toBe('old')
+      await other.close()
+      await fallBackOn(servers[1])
+      expect(await once(() => one.get('k'))).toBe(undefined)
+      await one.set('k', 'new')
+      expect(await once(() => other.get('k'))).toBe('new')
+      expect(await open().get('k')).toBe('new')
+    })
+  },
+)

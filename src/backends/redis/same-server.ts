@@ -32,6 +32,25 @@ export interface SameServerSettings {
   readonly removeAll: (isSpared: (storedKey: string) => boolean) => Promise<void>
 }
 
+/** What the record says of the servers that entries are stored on. */
+interface ServerRecord {
+  /** How often everything was removed because of other servers. */
+  readonly removals: number
+  /** Their `run_id`s, sorted. */
+  readonly servers: readonly string[]
+}
+
+/** Without a number while there was no removal. */
+function textOf({ removals, servers }: ServerRecord): string {
+  return `${removals > 0 ? `${removals}:` : ''}${servers.join(',')}`
+}
+
+function parseRecord(text: string): ServerRecord {
+  const end = text.indexOf(':')
+  const removals = end < 0 ? 0 : Number(text.slice(0, end))
+  return { removals, servers: text.slice(end + 1).split(',') }
+}
+
 /**
  * Lets nothing through to a server before it is known to be the one, in the very life, on which this
  * cache's entries were stored. One that was restarted, or that took the place of another, may have
@@ -40,8 +59,9 @@ export interface SameServerSettings {
  * @remarks The server's `run_id` is new with every start. The one that entries are stored under is kept
  *   in a record beside them, so that it is lost or goes back in time with them. Of a Cluster it is the
  *   set of all masters': one that joins is added; where a known one is gone and an unknown one is
- *   there, it may have taken its place. The record is looked at whenever a connection is new, and now
- *   and then, which keeps it from being evicted and notices a server that is replaced behind a proxy.
+ *   there, it may have taken its place. A server that was replaced, and is the one again with what it had then,
+ *   has a record of fewer removals than this process knows of. The record is looked at whenever a connection is
+ *   new, and now and then, which keeps it from being evicted and notices a server that is replaced behind a proxy.
  * @see Redis, "INFO": run_id
  */
 export class SameServer extends Gate {
@@ -51,7 +71,7 @@ export class SameServer extends Gate {
   readonly #link: Link
   #recordKey: string | undefined
   /** What the record says, as far as it is known. */
-  #servers: readonly string[] | undefined
+  #record: ServerRecord | undefined
   #hasWarned = false
 
   constructor(settings: SameServerSettings) {
@@ -73,7 +93,7 @@ export class SameServer extends Gate {
 
   /** What the record should say; `undefined`: not known. */
   get record(): string | undefined {
-    return this.#servers?.join(',')
+    return this.#record && textOf(this.#record)
   }
 
   /** Whether a key is one of those that must outlive a `clear`. */
@@ -96,7 +116,7 @@ export class SameServer extends Gate {
       )
       return connectionsOf(nodes)
     }
-    const [record, ...infos] = answers as [readonly string[] | undefined, ...string[]]
+    const [record, ...infos] = answers as [ServerRecord | undefined, ...string[]]
     // Of those that were asked: others may have joined meanwhile.
     const connections = connectionsOf(nodes)
     if (!before.every((one, i) => one === undefined || one === connections[i])) {
@@ -106,7 +126,7 @@ export class SameServer extends Gate {
     if (servers.includes('')) {
       this.#warn('FRAGCACHE_NO_RUN_ID', 'the server has no run_id in its INFO')
     } else {
-      this.#servers = await this.#agree(client, record, servers)
+      this.#record = await this.#agree(client, record, servers)
     }
     return connections
   }
@@ -114,38 +134,49 @@ export class SameServer extends Gate {
   /** @returns What the record now says. */
   async #agree(
     client: IoClient,
-    record: readonly string[] | undefined,
+    record: ServerRecord | undefined,
     servers: readonly string[],
-  ): Promise<readonly string[]> {
+  ): Promise<ServerRecord> {
     // Where it was evicted or flushed, this process may still know better.
-    const known = record ?? this.#servers ?? servers
-    const isNew = (id: string) => !known.includes(id)
-    if (servers.some(isNew) && known.some((id) => !servers.includes(id))) {
+    const known = record ?? this.#record ?? { removals: 0, servers }
+    const removals = Math.max(known.removals, this.#record?.removals ?? 0)
+    const isNew = (id: string) => !known.servers.includes(id)
+    const areOthers = servers.some(isNew) && known.servers.some((id) => !servers.includes(id))
+    if (areOthers || known.removals < removals) {
       this.close()
-      await this.#startAfresh(client, servers)
-      return servers
+      return this.#startAfresh(client, { removals: removals + 1, servers })
     }
-    const all = [...known, ...servers.filter(isNew)].sort()
-    if (record?.join() !== all.join()) {
+    const all = { removals, servers: [...known.servers, ...servers.filter(isNew)].sort() }
+    if (record === undefined || textOf(record) !== textOf(all)) {
       // A full server, or one that takes no writes, still answers reads.
-      await this.#ask('set', this.recordKey, all.join(',')).catch(() => undefined)
+      await this.#ask('set', this.recordKey, textOf(all)).catch(() => undefined)
     }
     return all
   }
 
-  /** One process at a time, so that nothing is removed that another has stored after its own turn. */
-  async #startAfresh(client: IoClient, servers: readonly string[]): Promise<void> {
-    const isDone = async () => {
+  /**
+   * One process at a time, so that nothing is removed that another has stored after its own turn.
+   *
+   * @returns What the record then says: what is asked for, or what another process has made of it.
+   */
+  async #startAfresh(client: IoClient, wanted: ServerRecord): Promise<ServerRecord> {
+    const findDone = async () => {
       const record = await this.#limit.race(this.#readRecord(client))
-      return record?.join() === servers.join()
+      const isDone =
+        record !== undefined &&
+        record.removals >= wanted.removals &&
+        record.servers.join() === wanted.servers.join()
+      return isDone ? record : undefined
     }
     for (;;) {
       const args = [this.#removerKey, process.pid, 'PX', REMOVAL_MS, 'NX']
       if ((await this.#ask('set', ...args)) !== null) break
       await new Promise((resolve) => setTimeout(resolve, POLL_MS).unref())
-      if (await isDone()) return
+      const done = await findDone()
+      if (done !== undefined) return done
     }
-    if (!(await isDone())) {
+    const done = await findDone()
+    if (done === undefined) {
       try {
         await this.#settings.removeAll((storedKey) => this.isOwn(storedKey))
       } catch (error) {
@@ -155,14 +186,15 @@ export class SameServer extends Gate {
           `the server was restarted or replaced, and what was stored before could not be told from what others store (${error.message})`,
         )
       }
-      await this.#ask('set', this.recordKey, servers.join(','))
+      await this.#ask('set', this.recordKey, textOf(wanted))
     }
     await this.#ask('unlink', this.#removerKey)
+    return done ?? wanted
   }
 
-  async #readRecord(client: IoClient): Promise<readonly string[] | undefined> {
+  async #readRecord(client: IoClient): Promise<ServerRecord | undefined> {
     const [record] = (await client.mgetBuffer(this.recordKey)) as readonly (Buffer | null)[]
-    return record?.toString('latin1').split(',')
+    return record ? parseRecord(record.toString('latin1')) : undefined
   }
 
   #ask(name: CommandName, ...args: Argument[]): Promise<Reply> {
