@@ -1,4 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import mysql from 'mysql2'
+import pg from 'pg'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createCacheTable, DatabaseCache } from '../../src/backends/database.js'
 import type { OutageMessage } from '../../src/index.js'
@@ -72,6 +74,66 @@ describe.each([
       await admin.ask(raise(user))
       const allFound = Array.from({ length: 10 }, () => ({ status: 'fulfilled', value: 1 }))
       await vi.waitFor(async () => expect(await getAll()).toEqual(allFound), { timeout: 20_000 })
+    },
+  )
+})
+
+const onePg = (url: string) => {
+  const pool = new pg.Pool({ connectionString: url, max: 1 })
+  const lend = async () => {
+    const client = await pool.connect()
+    return () => client.release()
+  }
+  return { pool, lend, waiting: () => pool.waitingCount, end: () => pool.end() }
+}
+
+const oneMysql = (url: string) => {
+  const pool = mysql.createPool({ uri: url, connectionLimit: 1 })
+  const { _connectionQueue: queue } = pool as unknown as {
+    _connectionQueue: { readonly length: number }
+  }
+  const lend = async () => {
+    const connection = await pool.promise().getConnection()
+    return () => connection.release()
+  }
+  return { pool, lend, waiting: () => queue.length, end: () => pool.promise().end() }
+}
+
+describe.each([
+  ['pg', postgres, onePg],
+  ['mysql2', mariadb, oneMysql],
+])('a pool of %s whose connections are in use', (_, url, open) => {
+  it.skipIf(url === undefined)(
+    'gives later calls the places of those that were given up',
+    async () => {
+      const { pool, lend, waiting, end } = open(url as string)
+      const options = { timeLimitMs: 400 }
+      const cache = new DatabaseCache({ location: newTable(), database: pool, options })
+      onTestFinished(async () => {
+        await cache.close()
+        await end()
+      })
+      vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+      onTestFinished(() => void vi.restoreAllMocks())
+      await createCacheTable(cache)
+      await cache.set('k', 1)
+      const giveBack = await lend()
+      const outcomes: string[] = []
+      const places: number[] = []
+      for (let i = 0; i < 5; i++) {
+        const calls = await Promise.allSettled([cache.get('k'), cache.get('k')])
+        outcomes.push(...calls.map(({ status }) => status))
+        places.push(waiting())
+        // It asks again at once, as after the end of an outage.
+        await cache.close()
+      }
+      const found = cache.get('k')
+      giveBack()
+      expect(await found).toBe(1)
+      expect(new Set(outcomes)).toEqual(new Set(['rejected']))
+      // Those that were just given up may still be counted when the next ones come.
+      expect(Math.max(...places)).toBeLessThanOrEqual(4)
+      expect(waiting()).toBe(0)
     },
   )
 })

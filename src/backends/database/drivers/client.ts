@@ -12,7 +12,7 @@ import {
 import { isAnswer, isConflict, isReadOnly, isUnprepared } from '../failures.js'
 import { failureOf } from './failure.js'
 import { HangingConnections } from './hanging.js'
-import { Lender, type Release } from './lease.js'
+import { Lender, type ConnectionUse, type Release } from './lease.js'
 import { quietly, type Listening } from './listening.js'
 import { Renewals } from './renewals.js'
 
@@ -61,12 +61,25 @@ class ClientDriver<Database extends object> {
   }
 }
 
+/** A call that waits for a connection. */
+interface Waiting<Connection> {
+  readonly lease: ConnectionUse
+  readonly use: (connection: Connection) => void
+  readonly reject: (error: Error) => void
+}
+
 /** A pool of connections. */
 export class PoolDriver<Connection extends object> extends ClientDriver<object> implements Driver {
   readonly isPool = true
   readonly #lender: Lender
   readonly #hanging: HangingConnections
   readonly #renewals = new Renewals<Connection>()
+  #waiting: Waiting<Connection>[] = []
+  /**
+   * How often the pool was asked and has not answered. It keeps what was asked for calls that were given up, as long as
+   * its connections are in use or hang: later calls wait in their places, so that it never keeps more than wait at once.
+   */
+  #asked = 0
 
   constructor(
     dialect: Dialect,
@@ -83,23 +96,15 @@ export class PoolDriver<Connection extends object> extends ClientDriver<object> 
       () => lending.openings(),
       (opening) => lending.destroy(opening),
     )
-    this.#lender = new Lender(limitMs, () => this.#hanging.end())
+    this.#lender = new Lender(limitMs, () => {
+      this.#waiting = this.#waiting.filter(({ lease }) => !lease.isOver)
+      this.#hanging.end()
+    })
   }
 
   run(statement: Statement, parameters: readonly Parameter[], dueMs?: number): Promise<Answer> {
     return this.#lender.lend(statement.isUnlimited ? Infinity : dueMs, (lease, resolve, reject) => {
-      const lent = (error: unknown, connection: Connection | undefined, release: Release): void => {
-        if (connection === undefined) {
-          lease.end('broken')
-          reject(asError(error))
-          return
-        }
-        if (!lease.isOver && this.#renewals.isLeft(connection)) {
-          release('broken')
-          borrow()
-          return
-        }
-        if (!lease.take(release)) return
+      const use = (connection: Connection) => {
         const ask = (done: Done) => {
           // An answer may come while what was given up is being ended.
           if (!lease.isOver) this.ask(connection, statement, parameters, undefined, done)
@@ -112,11 +117,43 @@ export class PoolDriver<Connection extends object> extends ClientDriver<object> 
           else resolve(toAnswer(result))
         })
       }
-      const borrow = () => {
-        if (this.lending.borrow(lent)) this.#hanging.note()
-      }
-      borrow()
+      this.#waiting.push({ lease, use, reject })
+      this.#borrow()
     })
+  }
+
+  #borrow(): void {
+    if (this.#asked >= this.#waiting.length) return
+    this.#asked++
+    const mayOpen = this.lending.borrow((error, connection, release) => {
+      this.#asked--
+      if (connection === undefined) this.#fail(error)
+      else this.#lend(connection, release)
+    })
+    if (mayOpen) this.#hanging.note()
+  }
+
+  #fail(error: unknown): void {
+    // As many are still to come as are waited for: it was one of a call that was given up.
+    if (this.#asked >= this.#waiting.length) return
+    const first = this.#waiting.shift()
+    first?.lease.end('broken')
+    first?.reject(asError(error))
+  }
+
+  #lend(connection: Connection, release: Release): void {
+    if (this.#waiting.length > 0 && this.#renewals.isLeft(connection)) {
+      release('broken')
+      this.#borrow()
+      return
+    }
+    const next = () => this.#waiting.shift()
+    for (let first = next(); first !== undefined; first = next()) {
+      if (!first.lease.take(release)) continue
+      first.use(connection)
+      return
+    }
+    release('kept')
   }
 }
 

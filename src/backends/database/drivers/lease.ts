@@ -34,10 +34,7 @@ export class ConnectionUse {
    */
   take(release: Release): boolean {
     if (!this.#isOver && performance.now() >= this.dueMs) this.giveUp()
-    if (this.#isOver) {
-      release('kept')
-      return false
-    }
+    if (this.#isOver) return false
     this.#release = release
     return true
   }
