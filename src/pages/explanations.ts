@@ -164,7 +164,7 @@ const REASONS: Readonly<Record<Exclude<Reason, HandlerFailed>, Told>> = {
   ],
   'tags-unreadable': [
     'The function `tags` of `cachePage` threw, or returned something that is not a list of strings.',
-    'Let it return a list of strings. The warning FRAGCACHE_RESPONSE_CACHE has the error.',
+    'Let it return a list of strings. The warning FRAGCACHE_PAGE_TAGS has the error.',
   ],
   'undeclared-read': [
     'A cached body read per-user data, such as the session or the user, and does not vary on it.',

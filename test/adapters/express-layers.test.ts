@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { createCaches, LocMemCache } from 'fragcache'
 import { cacheControl, responseCache } from 'fragcache/express'
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { explainReason } from '../../src/pages/explanations.js'
 import { AsyncTestCache } from '../support/async-cache.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
 
@@ -59,6 +60,8 @@ describe.each(expressVersions)('layers, tags and older pages on $version', ({ ex
         new RegExp(`^cachePage: tags of GET ${base}/gives/:id: TypeError: tags`),
       ),
     ])
+    const [, told] = warn.mock.calls[0] as unknown as [string, { readonly code: string }]
+    expect(explainReason('bypass', 'tags-unreadable').remedy).toContain(`warning ${told.code} `)
   })
 
   it('a view behind a middleware of ours still knows the parameters of its route', async () => {
