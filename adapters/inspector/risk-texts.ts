@@ -150,6 +150,12 @@ const RISKS: Readonly<Record<string, RiskText>> = {
     remedy:
       'Correct the function: it is asked when the answer is ready, with the request and the response.',
   },
+  FRAGCACHE_OLDER_HOLES: {
+    severity: 'medium',
+    meaning:
+      'A handler failed, and the older page could not be sent in its place, because one of its holes or the function context of the option holes failed too.',
+    remedy: 'Look at the error in the message.',
+  },
   FRAGCACHE_OUTAGE: {
     severity: 'medium',
     meaning: 'A store did not answer for a while.',

@@ -9,7 +9,8 @@ import type { Forwarding } from './place.js'
 import { setStatusMessage } from './protocol.js'
 import { HANDLERS_OWN, type Substitute } from './recorder.js'
 import { prepareAnswer, prepareFilled, remainingSeconds } from './replay.js'
-import { warnOfFault } from './warnings.js'
+import { routeName } from './routes.js'
+import { warnOfOlderHoles } from './warnings.js'
 
 /** The response that an older page may replace. */
 interface Answered {
@@ -67,7 +68,7 @@ export class StandIn {
   }
 
   #giveUp(error?: unknown): void {
-    if (error !== undefined) warnOfFault(error)
+    if (error !== undefined) warnOfOlderHoles(routeName(this.making.around.req), error)
     this.#isGivenUp = true
     this.making.substitute = undefined
   }

@@ -51,6 +51,20 @@ export function warnOfPageTags(route: string, error: unknown): void {
 }
 
 /**
+ * A handler failed, and the older page cannot take its place since what fills its holes fails too: the visitor gets the
+ * handler's failure, which says nothing of this one.
+ *
+ * @param route - Such as `GET /countries/:code`.
+ */
+export function warnOfOlderHoles(route: string, error: unknown): void {
+  warnOfRoute(
+    'FRAGCACHE_OLDER_HOLES',
+    `${route} ${error instanceof Error ? error.name : typeof error}`,
+    `responseCache: ${route}: its handler failed, and the older page could not be sent in its place, since a hole in it or the function \`context\` failed too: ${textOfError(error)}; reported once for each route and kind of error`,
+  )
+}
+
+/**
  * A page was not stored since its visitor became known behind the cache.
  *
  * @param route - Such as `GET /countries/:code`.

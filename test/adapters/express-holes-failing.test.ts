@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { NextFunction, Request, Response } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { stopClock, watchOutcomes } from '../support/cached-site.js'
 import { eventually, expressVersions, Site } from '../support/express.js'
 import { TinyEngine } from '../support/tiny-engine.js'
@@ -11,10 +11,12 @@ const userOf = (req: Request): string => req.get('X-User') ?? 'nobody'
 const as = (user: string) => ({ headers: { 'X-User': user } })
 const later = () => new Promise((resolve) => setTimeout(resolve, 5))
 
+let sites = 0
+
 type Fail = (req: Request, res: Response, next: NextFunction) => unknown
 
 describe.each(expressVersions)('a page with holes whose view fails, in $version', ({ express }) => {
-  async function failingSite(fail: Fail, isLate: boolean) {
+  async function failingSite(fail: Fail, isLate: boolean, path = '/p') {
     const clock = stopClock()
     const state = { areHolesDown: false, hasViewFailed: false }
     const engine = new TinyEngine({
@@ -48,7 +50,7 @@ describe.each(expressVersions)('a page with holes whose view fails, in $version'
     const app = express()
     engine.install(app)
     app.set('env', 'test')
-    app.get('/p', pages.cachePage(60), (req, res, next) => {
+    app.get(path, pages.cachePage(60), (req, res, next) => {
       if (state.hasViewFailed) fail(req, res, next)
       else res.render('page')
     })
@@ -62,7 +64,7 @@ describe.each(expressVersions)('a page with holes whose view fails, in $version'
     })
     const site = await Site.open(app)
     const outcomes = watchOutcomes(site.origin)
-    expect((await site.get('/p', as('ann'))).text).toBe('Hello ann')
+    expect((await site.get(path, as('ann'))).text).toBe('Hello ann')
     await eventually(() => outcomes.length === 1)
     clock.advance(61)
     state.hasViewFailed = true
@@ -148,6 +150,26 @@ describe.each(expressVersions)('a page with holes whose view fails, in $version'
       })
     })
   }
+
+  it.each([false, true])('says so, and not that the cache failed (late: %s)', async (isLate) => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => warn.mockRestore())
+    // Told once for each route.
+    const path = `/p-${++sites}`
+    const { site, state } = await failingSite((_req, res) => res.status(503).end(), isLate, path)
+    state.areHolesDown = true
+    for (const user of ['ben', 'cem']) {
+      expect(await site.get(path, as(user))).toMatchObject({ status: 503 })
+    }
+    expect(warn.mock.calls).toEqual([
+      [
+        expect.stringMatching(
+          new RegExp(`^responseCache: GET ${path}: its handler failed, .*Error: no visitor`),
+        ),
+        { type: 'ResponseCacheWarning', code: 'FRAGCACHE_OLDER_HOLES' },
+      ],
+    ])
+  })
 
   it('answers for itself where it sent its headers before what fills them came', async () => {
     const { site } = await failingSite((_req, res) => {
