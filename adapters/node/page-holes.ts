@@ -10,7 +10,7 @@ import { currentFrame, runAsyncIn, type Frame } from '../../src/making/frame.js'
 import type { StoredHole } from '../../src/http/stored-response.js'
 import { isPromise, type MaybePromise } from '../../src/maybe-promise.js'
 import type { RenderedText, RenderWatcher } from './host.js'
-import type { PageHoleOptions } from './settings.js'
+import type { Settings } from './settings.js'
 import type { VisitorHoles } from './visitor-holes.js'
 
 /** A body as it is stored. */
@@ -240,12 +240,19 @@ function notFound(): CacheTagError {
 
 /** The error for a `nocache` block that a page cannot store. */
 export function holeFault(
-  options: PageHoleOptions | undefined,
+  settings: Pick<Settings, 'holes' | 'host'>,
 ): (at: TagPosition) => CacheTagError {
-  const remedy =
-    options === undefined
-      ? 'give responseCache the option `holes`, with the engines that registerCache or cacheEngine gave and a `context`, or render this page without a cache'
-      : 'render it by res.render, which alone can leave it out of the page (option `holes` of responseCache)'
+  const remedy = remedyOf(settings)
   return (position) =>
     new CacheTagError(`a nocache block would be kept in a cached page; ${remedy}`, position)
+}
+
+function remedyOf({ holes, host }: Pick<Settings, 'holes' | 'host'>): string {
+  // Only where the cache sees what templates render there is an option `holes` to give.
+  if (host.watchRender === undefined) {
+    return 'render this page without a cache, or by res.render behind the cache of fragcache/express, which can leave the block out of the page'
+  }
+  return holes === undefined
+    ? 'give responseCache the option `holes`, with the engines that registerCache or cacheEngine gave and a `context`, or render this page without a cache'
+    : 'render it by res.render, which alone can leave it out of the page (option `holes` of responseCache)'
 }

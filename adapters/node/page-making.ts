@@ -82,7 +82,7 @@ export class PageMaking {
     this.frame = new PageFrame(store.cache, frameAround(), lead?.flight, {
       isLeased,
       isLimited: settings.bubbleTimeout,
-      holeFault: holeFault(settings.holes),
+      holeFault: holeFault(settings),
       page: {
         watcher: settings.personal,
         isStrict: () => settings.strict && this.#stage.kind === 'open',

@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { LocMemCache, type Cache } from 'fragcache'
+import { createCaches, LocMemCache, type Cache } from 'fragcache'
+import { registerCache } from 'fragcache/handlebars'
+import Handlebars from 'handlebars'
 import { describe, expect, it } from 'vitest'
 import type { ResponseCacheOptions } from 'fragcache/node'
 import { AsyncTestCache } from '../support/async-cache.js'
@@ -306,5 +308,18 @@ describe.each(sites)('a handler behind $kind.name over $store', ({ kind, make })
     await site.ask('/a', question)
     await site.ask('/a', question)
     expect(runs()).toBe(2)
+  })
+
+  it('says of a hole what can be done here, where no option fills it', async () => {
+    const handlebars = Handlebars.create()
+    const { renderAsync } = registerCache(handlebars, createCaches({ default: make() }))
+    const site = await open(async () => ({
+      body: await renderAsync('{{#nocache}}{{user}}{{/nocache}}', {}).catch(String),
+    }))
+    const { text } = await site.ask('/a')
+    expect(text).toContain(
+      'a nocache block would be kept in a cached page; render this page without a cache',
+    )
+    expect(text).not.toContain('option `holes`')
   })
 })
