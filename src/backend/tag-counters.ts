@@ -254,29 +254,49 @@ export class TagCounters {
     const { store } = this.#of
     const read = lying ?? store.readEntries(this.keysOf(tags))
     return chain(read, (payloads) => {
-      const writes = tags.map((tag, i): WriteEntry<unknown> => {
-        // Others were always faster: gone, and as if it were later than everything, is safe.
-        if (conflicts >= MAX_CONFLICTS) return this.#entry(tag, newTagVersion())
+      const due: string[] = []
+      const writes: WriteEntry<unknown>[] = []
+      tags.forEach((tag, i) => {
         const payload = payloads[i] ?? undefined
         const version = this.versionIn(payload)
+        if (this.#isDone(version, time)) return
+        due.push(tag)
+        // Others were always faster: gone, and as if it were later than everything, is safe.
+        if (conflicts >= MAX_CONFLICTS) {
+          writes.push(this.#entry(tag, newTagVersion()))
+          return
+        }
         const next =
           how.soft && version !== undefined
             ? softened(version, time, currentMs(), how.isAgain)
             : hardened(version, time)
         const entry = this.#entry(tag, next)
-        return payload === undefined
-          ? { ...entry, ifAbsent: true }
-          : { ...entry, replacing: payload }
+        writes.push(
+          payload === undefined ? { ...entry, ifAbsent: true } : { ...entry, replacing: payload },
+        )
       })
+      if (due.length === 0) return undefined
       return chain(store.writeEntries(writes), (outcomes) => {
         if (!outcomes.every((outcome) => outcome === 'stored' || outcome === 'refused')) {
           throw this.#failure()
         }
-        const left = tags.filter((_, i) => outcomes[i] === 'refused')
+        const left = due.filter((_, i) => outcomes[i] === 'refused')
         if (left.length > 0 && conflicts >= MAX_CONFLICTS) throw this.#failure()
         return this.#replace(left, how, time, undefined, conflicts + 1)
       })
     })
+  }
+
+  /**
+   * Whether another invalidation, which began after this one, has been carried out: nothing from before either is found
+   * any more. Where many invalidate one tag at once, each would otherwise wait for all others.
+   */
+  #isDone(version: string | undefined, time: ClockTime | undefined): boolean {
+    // Of several servers each confirms only what was written to it.
+    if (version === undefined || time === undefined || this.#of.store.isPartitioned) return false
+    const hard = hardPart(version)
+    const own = clockTimeOf(hard)
+    return own !== undefined && !isBirthVersion(hard) && isSameLife(own, time) && own > time
   }
 
   #failure(): CacheBackendError {

@@ -75,6 +75,43 @@ describe('when another client is in between', () => {
     })
   })
 
+  it('an invalidation is done where a later one of its tag has been carried out', async () => {
+    const [cache, other] = twoClients()
+    await other.set('k', 'old', { tags: ['t'] })
+    const [counter = ''] = other.storedKeys.filter((key) => key.includes('fragcache.tag.'))
+    let written: unknown
+    let writes = 0
+    cache.beforeWrite = async () => {
+      if (++writes > 1) return
+      await other.invalidateTags(['t'])
+      await other.set('k', 'of after both began', { tags: ['t'] })
+      written = await other.readEntries([counter])
+    }
+    await cache.invalidateTags(['t'])
+    expect(await other.readEntries([counter])).toEqual(written)
+    expect(writes).toBe(1)
+    expect(await cache.get('k')).toBe('of after both began')
+    await cache.invalidateTags(['t'])
+    expect(await cache.has('k')).toBe(false)
+  })
+
+  it('an invalidation is not done where a later one was soft, or its counter was lost', async () => {
+    const [cache, other] = twoClients()
+    for (const between of [
+      async () => other.invalidateTags(['t'], { soft: true }),
+      async () => void (await other.deleteMany(other.storedKeys.map((key) => key.slice(3)))),
+    ]) {
+      await other.set('k', 'old', { tags: ['t'] })
+      let writes = 0
+      cache.beforeWrite = async () => {
+        if (++writes === 1) await between()
+      }
+      await cache.invalidateTags(['t'])
+      expect(writes).toBeGreaterThan(1)
+      expect(await cache.get('k')).toBeUndefined()
+    }
+  })
+
   it('an entry of a new tag is found even if the tag was born in between', async () => {
     const [cache, other] = twoClients()
     cache.beforeWrite = async () => {
