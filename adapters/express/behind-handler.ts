@@ -7,8 +7,10 @@ import { warnOfPageBehind } from '../node/warnings.js'
 /** Node tells here of each response that was sent. */
 const SENT = 'http.server.response.finish'
 
-/** Middlewares that no request has come to yet. */
-const awaited = new Set<RequestHandler>()
+/** Middlewares that no request has come to yet, held by their applications alone. */
+const awaited = new WeakSet<RequestHandler>()
+/** How many there are, together with those whose applications are gone. */
+let watched = 0
 
 /**
  * Warns, outside of production, if the handler of a route answers in front of this middleware: it then never sees a
@@ -20,7 +22,7 @@ const awaited = new Set<RequestHandler>()
  */
 export function watchForRequests(middleware: RequestHandler): void {
   if (process.env['NODE_ENV'] === 'production') return
-  if (awaited.size === 0) subscribe(SENT, onSent)
+  if (watched++ === 0) subscribe(SENT, onSent)
   awaited.add(middleware)
 }
 
@@ -41,7 +43,7 @@ export function isPage({ method }: IncomingMessage, { statusCode }: ServerRespon
 
 function forget(middleware: RequestHandler): void {
   awaited.delete(middleware)
-  if (awaited.size === 0) unsubscribe(SENT, onSent)
+  if (--watched === 0) unsubscribe(SENT, onSent)
 }
 
 function onSent(message: unknown): void {

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { RequestHandler } from 'express'
 import { createCaches, LocMemCache } from 'fragcache'
 import { responseCache } from 'fragcache/express'
@@ -246,4 +248,20 @@ it('no more than 1,000 routes are told of', () => {
   expect(warnings.length).toBeGreaterThan(900)
   expect(warnings.length).toBeLessThanOrEqual(1000)
   expect(warnings.join()).not.toContain('/generated/1000')
+})
+
+describe('a cachePage that no request comes to', () => {
+  it('goes with its application, and its cache with it', async () => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const make = () => {
+      const cache = new LocMemCache()
+      responseCache(createCaches({ default: cache })).cachePage(60)
+      return new WeakRef(cache)
+    }
+    const gone = make()
+    await new Promise((resolve) => setTimeout(resolve))
+    gc()
+    expect(gone.deref()).toBeUndefined()
+  })
 })
