@@ -15,9 +15,9 @@ export interface FragmentSettings {
 /** Options of fragments, wherever they are rendered. */
 export interface FragmentRules {
   /**
-   * Whether a fragment throws if it reads a per-user input (see `guard` of `fragcache/express`) that its
-   * vary-on values do not distinguish. Otherwise it is rendered and not stored. Default: `true`, unless
-   * `NODE_ENV` is `production`.
+   * Whether a fragment throws if it reads a per-user value and does not vary on it: one that the engine's option
+   * `personal` names, or that `guard` of `fragcache/express` watches. Otherwise it is rendered and not stored.
+   * Default: `true`, unless `NODE_ENV` is `production`.
    */
   readonly strict?: boolean | undefined
   /**

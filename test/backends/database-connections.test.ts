@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { Socket } from 'node:net'
 import mysql from 'mysql2'
 import pg from 'pg'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -136,4 +137,50 @@ describe.each([
       expect(waiting()).toBe(0)
     },
   )
+})
+
+describe.skipIf(postgres === undefined)('a pool of pg that fails to give a connection', () => {
+  async function open(settings: pg.PoolConfig, timeLimitMs: number) {
+    const pool = new pg.Pool({ connectionString: postgres, max: 1, ...settings })
+    const cache = new DatabaseCache({
+      location: newTable(),
+      database: pool,
+      options: { timeLimitMs },
+    })
+    onTestFinished(async () => {
+      await cache.close()
+      await pool.end()
+    })
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    onTestFinished(() => void vi.restoreAllMocks())
+    await createCacheTable(cache)
+    return { pool, cache }
+  }
+
+  it('fails one call where it throws, and no later one', async () => {
+    let isBroken = false
+    const stream = () => {
+      if (isBroken) throw new Error('no socket')
+      return new Socket()
+    }
+    const { pool, cache } = await open({ stream, idleTimeoutMillis: 1 }, 1000)
+    await vi.waitFor(() => expect(pool.totalCount).toBe(0))
+    isBroken = true
+    await expect(cache.get('k')).rejects.toThrow('no socket')
+    isBroken = false
+    expect(await cache.get('k')).toBeUndefined()
+  })
+
+  it('does not give a call the error of one before it, whose place it took', async () => {
+    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+    const { pool, cache } = await open({ connectionTimeoutMillis: 1300 }, 1000)
+    const lent = await pool.connect()
+    await expect(cache.get('k')).rejects.toThrow('no answer within 1000 ms')
+    await pause(150)
+    const later = cache.get('k')
+    // The pool refuses the first request while the second call waits in its place.
+    await pause(300)
+    lent.release()
+    expect(await later).toBeUndefined()
+  })
 })

@@ -280,6 +280,17 @@ describe.skipIf(!isThere)(
       }
     })
 
+    it('gives nothing old to a process that was started on the server in between', async () => {
+      await open().setMany({ tagged: 'old', deleted: 'old' }, { tags: ['t'], timeout: null })
+      await fallBackOn(servers[1])
+      const late = open()
+      await late.set('tagged', 'new', { tags: ['t'] })
+      await late.invalidateTags(['t'])
+      await late.delete('deleted')
+      await fallBackOn(servers[0])
+      expect(await once(() => late.getMany(['tagged', 'deleted']))).toEqual(new Map())
+    })
+
     it('removes nothing for a process that was away and knows less', async () => {
       const [one, other] = [open(), open()]
       await one.set('k', 'old')

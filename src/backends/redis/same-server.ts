@@ -47,8 +47,22 @@ function textOf({ removals, servers }: ServerRecord): string {
 
 function parseRecord(text: string): ServerRecord {
   const end = text.indexOf(':')
-  const removals = end < 0 ? 0 : Number(text.slice(0, end))
+  const removals = end < 0 ? 0 : Number(text.slice(0, end)) || 0
   return { removals, servers: text.slice(end + 1).split(',') }
+}
+
+/**
+ * Whether a record is none that another one came from: until the next removal it only gets more servers.
+ *
+ * @param servers - Those that are there. What is written at the same time may leave one of them out.
+ */
+function isLeftBehind(
+  record: ServerRecord,
+  later: ServerRecord,
+  servers: readonly string[],
+): boolean {
+  if (record.removals !== later.removals) return record.removals < later.removals
+  return later.servers.some((id) => !record.servers.includes(id) && !servers.includes(id))
 }
 
 /**
@@ -60,7 +74,7 @@ function parseRecord(text: string): ServerRecord {
  *   in a record beside them, so that it is lost or goes back in time with them. Of a Cluster it is the
  *   set of all masters': one that joins is added; where a known one is gone and an unknown one is
  *   there, it may have taken its place. A server that was replaced, and is the one again with what it had then,
- *   has a record of fewer removals than this process knows of. The record is looked at whenever a connection is
+ *   has a record that what this process knows cannot have come from. The record is looked at whenever a connection is
  *   new, and now and then, which keeps it from being evicted and notices a server that is replaced behind a proxy.
  * @see Redis, "INFO": run_id
  */
@@ -137,12 +151,13 @@ export class SameServer extends Gate {
     record: ServerRecord | undefined,
     servers: readonly string[],
   ): Promise<ServerRecord> {
+    const own = this.#record
     // Where it was evicted or flushed, this process may still know better.
-    const known = record ?? this.#record ?? { removals: 0, servers }
-    const removals = Math.max(known.removals, this.#record?.removals ?? 0)
+    const known = record ?? own ?? { removals: 0, servers }
+    const removals = Math.max(known.removals, own?.removals ?? 0)
     const isNew = (id: string) => !known.servers.includes(id)
     const areOthers = servers.some(isNew) && known.servers.some((id) => !servers.includes(id))
-    if (areOthers || known.removals < removals) {
+    if (areOthers || (own !== undefined && isLeftBehind(known, own, servers))) {
       this.close()
       return this.#startAfresh(client, { removals: removals + 1, servers })
     }

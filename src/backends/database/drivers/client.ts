@@ -68,18 +68,25 @@ interface Waiting<Connection> {
   readonly reject: (error: Error) => void
 }
 
+/** A request that the pool has not answered. */
+interface Place<Connection> {
+  call: Waiting<Connection>
+  /** Whether the call that asked was given up, and a later one waits in its place. */
+  isTakenOver: boolean
+}
+
 /** A pool of connections. */
 export class PoolDriver<Connection extends object> extends ClientDriver<object> implements Driver {
   readonly isPool = true
   readonly #lender: Lender
   readonly #hanging: HangingConnections
   readonly #renewals = new Renewals<Connection>()
-  #waiting: Waiting<Connection>[] = []
+  readonly #places = new Set<Place<Connection>>()
   /**
-   * How often the pool was asked and has not answered. It keeps what was asked for calls that were given up, as long as
-   * its connections are in use or hang: later calls wait in their places, so that it never keeps more than wait at once.
+   * Places of calls that were given up. The pool keeps them for as long as its connections are in use or hang: later
+   * calls take them over, so that it never keeps more than wait at once.
    */
-  #asked = 0
+  #left: Place<Connection>[] = []
 
   constructor(
     dialect: Dialect,
@@ -97,7 +104,7 @@ export class PoolDriver<Connection extends object> extends ClientDriver<object> 
       (opening) => lending.destroy(opening),
     )
     this.#lender = new Lender(limitMs, () => {
-      this.#waiting = this.#waiting.filter(({ lease }) => !lease.isOver)
+      this.#left = [...this.#places].filter(({ call }) => call.lease.isOver)
       this.#hanging.end()
     })
   }
@@ -117,43 +124,51 @@ export class PoolDriver<Connection extends object> extends ClientDriver<object> 
           else resolve(toAnswer(result))
         })
       }
-      this.#waiting.push({ lease, use, reject })
-      this.#borrow()
+      const call = { lease, use, reject }
+      const left = this.#takeLeft()
+      if (left === undefined) this.#borrow(call)
+      else Object.assign(left, { call, isTakenOver: true })
     })
   }
 
-  #borrow(): void {
-    if (this.#asked >= this.#waiting.length) return
-    this.#asked++
-    const mayOpen = this.lending.borrow((error, connection, release) => {
-      this.#asked--
-      if (connection === undefined) this.#fail(error)
-      else this.#lend(connection, release)
-    })
-    if (mayOpen) this.#hanging.note()
+  #takeLeft(): Place<Connection> | undefined {
+    for (let place = this.#left.shift(); place !== undefined; place = this.#left.shift()) {
+      if (this.#places.has(place)) return place
+    }
+    return undefined
   }
 
-  #fail(error: unknown): void {
-    // As many are still to come as are waited for: it was one of a call that was given up.
-    if (this.#asked >= this.#waiting.length) return
-    const first = this.#waiting.shift()
-    first?.lease.end('broken')
-    first?.reject(asError(error))
+  #borrow(call: Waiting<Connection>): void {
+    const place = { call, isTakenOver: false }
+    const fail = (error: unknown) => {
+      place.call.lease.end('broken')
+      place.call.reject(asError(error))
+    }
+    this.#places.add(place)
+    try {
+      const mayOpen = this.lending.borrow((error, connection, release) => {
+        this.#places.delete(place)
+        if (connection !== undefined) this.#lend(place.call, connection, release)
+        // What went wrong was another call's, whose time was over.
+        else if (place.isTakenOver) this.#borrowAgain(place.call)
+        else fail(error)
+      })
+      if (mayOpen) this.#hanging.note()
+    } catch (error) {
+      this.#places.delete(place)
+      fail(error)
+    }
   }
 
-  #lend(connection: Connection, release: Release): void {
-    if (this.#waiting.length > 0 && this.#renewals.isLeft(connection)) {
+  #borrowAgain(call: Waiting<Connection>): void {
+    if (!call.lease.isOver) this.#borrow(call)
+  }
+
+  #lend(call: Waiting<Connection>, connection: Connection, release: Release): void {
+    if (!call.lease.isOver && this.#renewals.isLeft(connection)) {
       release('broken')
-      this.#borrow()
-      return
-    }
-    const next = () => this.#waiting.shift()
-    for (let first = next(); first !== undefined; first = next()) {
-      if (!first.lease.take(release)) continue
-      first.use(connection)
-      return
-    }
-    release('kept')
+      this.#borrow(call)
+    } else if (call.lease.take(release)) call.use(connection)
   }
 }
 

@@ -34,7 +34,10 @@ export class ConnectionUse {
    */
   take(release: Release): boolean {
     if (!this.#isOver && performance.now() >= this.dueMs) this.giveUp()
-    if (this.#isOver) return false
+    if (this.#isOver) {
+      release('kept')
+      return false
+    }
     this.#release = release
     return true
   }
