@@ -227,7 +227,7 @@ describe.skipIf(!isThere)('a Redis that was not restarted', () => {
 describe.skipIf(!isThere)(
   'a Redis that is the leader again, with what it had when it was replaced',
   () => {
-    const first = { port: 0 }
+    const leader = { port: 0 }
     let servers: readonly [RedisServer, RedisServer]
     let proxy: Proxy
     const caches: RedisCache[] = []
@@ -235,8 +235,8 @@ describe.skipIf(!isThere)(
     beforeEach(async () => {
       vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
       servers = [await startRedis(), await startRedis()]
-      first.port = servers[0].port
-      proxy = await startProxy(first)
+      leader.port = servers[0].port
+      proxy = await startProxy(leader)
       return async () => {
         for (const cache of caches.splice(0)) await cache.close()
         await proxy.close()
@@ -253,8 +253,8 @@ describe.skipIf(!isThere)(
       return cache
     }
 
-    async function fallBackOn({ port }: RedisServer): Promise<void> {
-      first.port = port
+    async function leadBy({ port }: RedisServer): Promise<void> {
+      leader.port = port
       proxy.cut()
       await proxy.restore()
     }
@@ -267,11 +267,11 @@ describe.skipIf(!isThere)(
       await one.set('deleted', 'old')
       expect(await other.get('deleted')).toBe('old')
       for (let turn = 0; turn < 2; turn++) {
-        await fallBackOn(servers[1])
+        await leadBy(servers[1])
         await once(() => one.invalidateTags(['t']))
         await one.delete('deleted')
         expect(await once(() => other.getMany(['tagged', 'deleted']))).toEqual(new Map())
-        await fallBackOn(servers[0])
+        await leadBy(servers[0])
         expect(await once(() => other.getMany(['tagged', 'deleted']))).toEqual(new Map())
         expect(await once(() => one.getMany(['tagged', 'deleted']))).toEqual(new Map())
         await one.set('deleted', 'old')
@@ -282,12 +282,12 @@ describe.skipIf(!isThere)(
 
     it('gives nothing old to a process that was started on the server in between', async () => {
       await open().setMany({ tagged: 'old', deleted: 'old' }, { tags: ['t'], timeout: null })
-      await fallBackOn(servers[1])
+      await leadBy(servers[1])
       const late = open()
       await late.set('tagged', 'new', { tags: ['t'] })
       await late.invalidateTags(['t'])
       await late.delete('deleted')
-      await fallBackOn(servers[0])
+      await leadBy(servers[0])
       expect(await once(() => late.getMany(['tagged', 'deleted']))).toEqual(new Map())
     })
 
@@ -296,7 +296,7 @@ describe.skipIf(!isThere)(
       await one.set('k', 'old')
       expect(await other.get('k')).toBe('old')
       await other.close()
-      await fallBackOn(servers[1])
+      await leadBy(servers[1])
       expect(await once(() => one.get('k'))).toBe(undefined)
       await one.set('k', 'new')
       expect(await once(() => other.get('k'))).toBe('new')

@@ -52,9 +52,9 @@ function parseRecord(text: string): ServerRecord {
 }
 
 /**
- * Whether a record is none that another one came from: until the next removal it only gets more servers.
+ * Whether a later record cannot have grown out of this one: until the next removal, a record only gains servers.
  *
- * @param servers - Those that are there. What is written at the same time may leave one of them out.
+ * @param servers - Those that are connected now. Processes that write the record at once may leave one of them out.
  */
 function isLeftBehind(
   record: ServerRecord,
@@ -73,8 +73,8 @@ function isLeftBehind(
  * @remarks The server's `run_id` is new with every start. The one that entries are stored under is kept
  *   in a record beside them, so that it is lost or goes back in time with them. Of a Cluster it is the
  *   set of all masters': one that joins is added; where a known one is gone and an unknown one is
- *   there, it may have taken its place. A server that was replaced, and is the one again with what it had then,
- *   has a record that what this process knows cannot have come from. The record is looked at whenever a connection is
+ *   there, it may have taken its place. A server that was replaced, and leads again with its old data, has a
+ *   record that the one this process knows cannot have grown out of. The record is looked at whenever a connection is
  *   new, and now and then, which keeps it from being evicted and notices a server that is replaced behind a proxy.
  * @see Redis, "INFO": run_id
  */

@@ -149,19 +149,15 @@ export class PoolDriver<Connection extends object> extends ClientDriver<object> 
       const mayOpen = this.lending.borrow((error, connection, release) => {
         this.#places.delete(place)
         if (connection !== undefined) this.#lend(place.call, connection, release)
+        else if (!place.isTakenOver) fail(error)
         // What went wrong was another call's, whose time was over.
-        else if (place.isTakenOver) this.#borrowAgain(place.call)
-        else fail(error)
+        else if (!place.call.lease.isOver) this.#borrow(place.call)
       })
       if (mayOpen) this.#hanging.note()
     } catch (error) {
       this.#places.delete(place)
       fail(error)
     }
-  }
-
-  #borrowAgain(call: Waiting<Connection>): void {
-    if (!call.lease.isOver) this.#borrow(call)
   }
 
   #lend(call: Waiting<Connection>, connection: Connection, release: Release): void {
