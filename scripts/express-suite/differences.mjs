@@ -1,6 +1,6 @@
 /**
  * What differs in Express' own tests with the cache in front, because a cache has something to say: see
- * docs/express-visitors.md, "Files and what Express does with them".
+ * docs/express-files.md.
  */
 
 const SAYS_HOW_LONG =
