@@ -18,7 +18,7 @@ import { AsyncTestCache } from '../support/async-cache.js'
 import { SteppedClock } from '../support/clock.js'
 import { coreOf } from '../../src/backend/core.js'
 
-/* What docs/invalidation.md says beside its samples. */
+/* What docs/invalidation.md and the pages that continue it say beside their samples. */
 
 const clock = new SteppedClock()
 const soon = () => new Promise<void>((resolve) => setTimeout(resolve, 10))
