@@ -70,8 +70,8 @@ export interface GetOrSetOptions extends SetOptions {
   /** Whether the entry lives no longer than anything it was produced from. Default `false`. */
   readonly bubbleTimeout?: boolean | undefined
   /**
-   * Whether the call rejects if the store fails. Default `false`: the value is produced, and not stored. The
-   * outage is reported in either case.
+   * Whether the call rejects if the store fails, or the value is too large for it. Default `false`: the value
+   * is produced, and not stored. The outage is reported in either case; that a value is too large, only then.
    */
   readonly strict?: boolean | undefined
 }

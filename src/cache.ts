@@ -260,8 +260,8 @@ export abstract class Cache {
    *   next call tries again. With `staleIfError` the old value is returned instead, and the error is
    *   published on `fragcache:refresh`.
    * @throws ProducerTimeoutError: `producerTimeoutMs` has passed, and there is no old value.
-   * @throws CacheBackendError: with `strict`, the store failed. Otherwise the value is then produced, and not
-   *   stored.
+   * @throws CacheBackendError: with `strict`, the store failed, or does not take so large a value. Otherwise
+   *   the value is then produced, and not stored.
    * @remarks One producer runs at a time per stored key in this process, and with `lock` in all processes.
    *   Each caller gets its own copy. Tag versions are read before the producer runs, so an invalidation
    *   meanwhile wins. What the producer reads from caches, and `dependOn`, add their tags to the entry's.

@@ -1,11 +1,4 @@
-import {
-  ALL_OF_LOOKUP,
-  IF_ADDED,
-  IF_WRITTEN,
-  isStoreFailure,
-  ONE_SET,
-  type Call,
-} from './backend/calls.js'
+import { ALL_OF_LOOKUP, IF_ADDED, isStoreFailure, ONE_SET, type Call } from './backend/calls.js'
 import { ownCopyOf } from './backend/complete-store.js'
 import type { CacheCore } from './backend/core.js'
 import type { Hit, Lookup } from './backend/entries.js'
@@ -304,12 +297,13 @@ export class Values {
   }
 }
 
-/** @param strict - A store that fails is a failure of the call, rather than one without an entry. */
+/** @param strict - A store that fails, or does not take a value, fails the call. Otherwise it is one without an entry. */
 function accessOf(core: CacheCore, strict: boolean): ValueAccess {
   const { calls, entries } = core
   const attempt = <T>(fallback: T, action: () => MaybePromise<T>): MaybePromise<T> => {
     const recover = (error: unknown): T => {
-      if (strict || !isStoreFailure(error)) throw error
+      if (strict || !(error instanceof CacheBackendError)) throw error
+      if (!isStoreFailure(error)) core.guard.reportRefusal(error)
       return fallback
     }
     try {
@@ -330,11 +324,11 @@ function accessOf(core: CacheCore, strict: boolean): ValueAccess {
     deadline: (timeout) => deadlineOf(core, { timeout }),
     keep: async ({ key }, request, operation) => {
       const subject = request.tags === undefined ? undefined : valueSubject(key)
-      const store = () => core.storeEntry({ ...request, subject })
-      const outcome = await attempt<WriteOutcome>('failed', () =>
-        calls.run(operation, [key], store, 'failed', IF_WRITTEN),
-      )
-      return isStored(core, outcome, 'getOrSet', key)
+      const store = () =>
+        chain(core.storeEntry({ ...request, subject }), (outcome) =>
+          isStored(core, outcome, 'getOrSet', key),
+        )
+      return attempt(false, () => calls.run(operation, [key], store, false, IF_ADDED))
     },
     reread: async ({ key, storedKey }) =>
       attempt(undefined, () =>

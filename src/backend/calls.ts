@@ -220,9 +220,6 @@ export const ALL_OF_LOOKUP: Counting<Lookup | undefined> = {
 }
 export const ONE_SET: Counting<unknown> = { sets: () => 1 }
 export const IF_ADDED: Counting<boolean> = { sets: (added) => (added ? 1 : 0) }
-export const IF_WRITTEN: Counting<WriteOutcome> = {
-  sets: (outcome) => (outcome === 'stored' ? 1 : 0),
-}
 export const IF_STORED: Counting<readonly WriteOutcome[]> = {
   sets: (outcomes) => outcomes.filter((outcome) => outcome === 'stored').length,
 }

@@ -211,6 +211,11 @@ export class Guard {
     return action()
   }
 
+  /** Reports that the store does not take a value, where the caller is not told. */
+  reportRefusal(error: CacheBackendError): void {
+    this.#refusals.add(this.#of.alias, this.#of.backendName, error)
+  }
+
   /** Reports a failure that is going to count as a miss. @throws What is no failure of the store. */
   reportFailure(operation: string, error: unknown): void {
     const failure = this.toFailure(operation, error)

@@ -52,6 +52,33 @@ describe('getOrSet while the store fails', () => {
     expect(await cache.has('k')).toBe(false)
   })
 
+  it.each([
+    ['without options', {}],
+    ['with tags', { tags: ['t'] }],
+    ['with a lease', { lock: true }],
+    ['with old values allowed', { staleWhileRevalidate: 60, staleIfError: 60 }],
+  ])('gives the value %s where it is too large for the store, and warns', async (_, options) => {
+    const cache = new AsyncTestCache()
+    cache.maxPayloadBytes = 200
+    const large = 'x'.repeat(500)
+    const asked = Array.from({ length: 3 }, () => cache.getOrSet('k', () => large, options))
+    expect(await Promise.all(asked)).toEqual([large, large, large])
+    expect(await cache.getOrSet('k', () => large, options)).toBe(large)
+    expect(vi.mocked(process.emitWarning).mock.calls).toEqual([
+      [
+        expect.stringMatching(
+          /some of its calls fail: CacheBackendError: getOrSet: the value for "k" is larger/,
+        ),
+        { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
+      ],
+    ])
+    await expect(
+      cache.getOrSet('k', () => large, { ...options, strict: true }),
+    ).rejects.toMatchObject({ code: 'FRAGCACHE_VALUE_TOO_LARGE' })
+    expect(await cache.getOrSet('k', () => 'small', options)).toBe('small')
+    expect(await cache.get('k')).toBe('small')
+  })
+
   it('gives the producer’s own error', async () => {
     const cache = new AsyncTestCache()
     cache.failing = true

@@ -277,6 +277,10 @@ export function sizes({ refusesLargeValues }: BackendDifferences): Section {
       assert.equal(await cache.get('c'), 'small')
       await assertCode(cache.add('d', large), 'FRAGCACHE_VALUE_TOO_LARGE')
       await assertMissing(cache, 'd')
+      const asked = cache.getOrSet('e', () => large, { strict: true })
+      await assertCode(asked, 'FRAGCACHE_VALUE_TOO_LARGE')
+      assert.deepEqual(await cache.getOrSet('e', () => large), large)
+      await assertMissing(cache, 'e')
     })
   }
 }
