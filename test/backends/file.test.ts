@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, stat, unlink, writeFile } from 'node:fs/p
 import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FileBasedCache, type FileBasedSettings } from '../../src/backends/file.js'
+import { Locks } from '../../src/backends/file/locks.js'
 import { CacheBackendError, InvalidCacheBackendError } from '../../src/index.js'
 import { entryFiles, entryPath, openFileCache } from '../support/file-location.js'
 import { folderOfTest } from '../support/folders.js'
@@ -265,6 +266,16 @@ describe('delete', () => {
       )
       expect(told.filter(Boolean)).toHaveLength(1)
     }
+  })
+})
+
+describe('many adds of one entry at once', () => {
+  it('take its lock no oftener than there are writers at work: the others see that it is there', async () => {
+    const cache = open()
+    const locked = vi.spyOn(Locks.prototype, 'run')
+    const added = await Promise.all(Array.from({ length: 200 }, () => cache.add('k', 'v')))
+    expect(added.filter(Boolean)).toHaveLength(1)
+    expect(locked.mock.calls.length).toBeLessThanOrEqual(16)
   })
 })
 

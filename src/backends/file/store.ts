@@ -150,24 +150,27 @@ export class FileStore {
 
   /** Writes an entry under its condition. */
   async write(write: WriteEntry): Promise<WriteOutcome> {
-    return this.#named(async () => {
-      const { key, payload, expiresAtMs } = write
-      const entry = { owner: this.owner, key, expiresAtMs, payload }
-      if (sizeOfEntry(entry) > MAX_FILE_BYTES) return 'too_large'
-      const isConditional = write.ifAbsent === true || write.replacing !== undefined
-      const place = this.#folders.placeOf(key)
-      // Most refusals need no lock: the entry that refuses was there at some moment of this call.
-      if (isConditional && !isAllowed(write, await this.#readForWriting(place))) return 'refused'
-      try {
-        return await this.#writeCounted(place, encodeEntry(entry), async () => {
-          return !isConditional || isAllowed(write, await this.#readForWriting(place))
-        })
-      } catch (error) {
-        // A failed write must not leave the older value behind.
-        if (!isConditional) await this.#dropAfterFailure(place)
-        throw error
-      }
-    })
+    // What waits for its turn as a whole is judged when that comes: of many that begin one entry, most are refused.
+    return this.#named(() => this.#writers.run(() => this.#write(write)))
+  }
+
+  async #write(write: WriteEntry): Promise<WriteOutcome> {
+    const { key, payload, expiresAtMs } = write
+    const entry = { owner: this.owner, key, expiresAtMs, payload }
+    if (sizeOfEntry(entry) > MAX_FILE_BYTES) return 'too_large'
+    const isConditional = write.ifAbsent === true || write.replacing !== undefined
+    const place = this.#folders.placeOf(key)
+    // Most refusals need no lock: the entry that refuses was there at some moment of this call.
+    if (isConditional && !isAllowed(write, await this.#readForWriting(place))) return 'refused'
+    try {
+      return await this.#writeCounted(place, encodeEntry(entry), async () => {
+        return !isConditional || isAllowed(write, await this.#readForWriting(place))
+      })
+    } catch (error) {
+      // A failed write must not leave the older value behind.
+      if (!isConditional) await this.#dropAfterFailure(place)
+      throw error
+    }
   }
 
   async #writeCounted(
@@ -185,7 +188,7 @@ export class FileStore {
     if (isNew) await this.#reserve()
     let isWritten = false
     try {
-      isWritten = await this.#turn(place, bytes, async (turn) => {
+      isWritten = await this.#locks.run(place.shard, bytes, async (turn) => {
         if (!(await isAllowedNow())) return false
         await turn.commit(place.file, () => this.#folders.makeInside(place.folder))
         return true
@@ -227,12 +230,8 @@ export class FileStore {
     this.#count.reserve()
   }
 
-  async #turn<T>(
-    place: Place,
-    draft: Uint8Array | undefined,
-    action: (turn: Turn) => Promise<T>,
-  ): Promise<T> {
-    return this.#writers.run(() => this.#locks.run(place.shard, draft, action))
+  async #turn<T>(place: Place, action: (turn: Turn) => Promise<T>): Promise<T> {
+    return this.#writers.run(() => this.#locks.run(place.shard, undefined, action))
   }
 
   async #dropAfterFailure(place: Place): Promise<void> {
@@ -253,7 +252,7 @@ export class FileStore {
       const place = this.#folders.placeOf(key)
       if ((await this.#look(place)) !== 'file') return false
       await this.#open()
-      return this.#turn(place, undefined, async (turn) => {
+      return this.#turn(place, async (turn) => {
         const entry = await this.#readForWriting(place)
         const changed = entry === undefined ? undefined : change(entry)
         if (entry === undefined || changed === undefined) return false
@@ -271,7 +270,7 @@ export class FileStore {
       if ((await this.#look(place)) !== 'file') return false
       await this.#open()
       let isGone = false
-      const wasLive = await this.#turn(place, undefined, async (turn) => {
+      const wasLive = await this.#turn(place, async (turn) => {
         const entry = await readAny(place)
         if (entry !== undefined && entry.key !== key) return false
         isGone = await turn.take(place.file)
