@@ -112,6 +112,11 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(textOfError(error), { cause: error })
 }
 
+/** There was no answer in time: the store may be down, or was asked too much at once. */
+export class LateError extends Error {
+  override readonly name = 'LateError'
+}
+
 /** Milliseconds a page waits for a cache that does not answer, each time it is asked. */
 export const LIMIT_MS = 2000
 
@@ -127,7 +132,7 @@ const BUSY_MS = 20
 export function withinLimit<T>(
   answer: MaybePromise<T>,
   limitMs = LIMIT_MS,
-  failureOf: (message: string) => Error = Error,
+  failureOf: (message: string) => Error = (message) => new LateError(message),
 ): MaybePromise<T> {
   if (!isPromise(answer)) return answer
   return new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@ import { isPromise, type MaybePromise } from '../maybe-promise.js'
 import { OutageReporter, RefusalReporter, type LastingOutage } from '../observe/channels.js'
 import { IntegerOverflowError } from '../serializer.js'
 import type { Counts } from '../observe/counts.js'
-import { TimeLimit } from '../time-limit.js'
+import { LateError, TimeLimit } from '../time-limit.js'
 import { Circuit } from './circuit.js'
 
 /** What a guard has to know of the cache whose calls it guards. */
@@ -91,6 +91,8 @@ export class Guard {
   readonly #debts = new Set<Debt>()
   #failures = 0
   #recoveries = 0
+  /** How many calls were answered. A store may go on with reads where it takes no writes. */
+  readonly #answers = { read: 0, write: 0 }
   #isClosed = false
 
   /** @param timeLimitMs - `undefined`: the store is no server. */
@@ -125,7 +127,10 @@ export class Guard {
     }
     const failuresBefore = this.#failures
     const recoveriesBefore = this.#recoveries
+    const kind = isRead ? 'read' : 'write'
+    const answersBefore = this.#answers[kind]
     const succeeded = (value: T) => {
+      this.#answers[kind]++
       // What was asked before the last failure says nothing of the time since.
       if (this.#failures === failuresBefore && !isOfCopies) {
         this.#circuit?.succeeded()
@@ -133,9 +138,13 @@ export class Guard {
       }
       return value
     }
-    // Nor does the failure of what was asked in an outage that is over begin another one.
+    // Nor does the failure of what was asked in an outage that is over begin another one. And what waits too long
+    // while others are answered waits behind them: this process asks for much at once, or is very busy.
     const failed = (error: unknown) =>
-      this.toFailure(operation, error, recoveriesBefore !== this.#recoveries)
+      this.toFailure(operation, error, {
+        isLeftOver: recoveriesBefore !== this.#recoveries,
+        isAnswering: error instanceof LateError && this.#answers[kind] !== answersBefore,
+      })
     let result: MaybePromise<T>
     try {
       result = this.#debts.size > 0 && !BLIND.has(operation) ? this.#pay(action) : action()
@@ -225,9 +234,14 @@ export class Guard {
   /**
    * What a failed call rejects with; reports the outage.
    *
-   * @param isLeftOver - The call began in an outage that is over, and says nothing of the time since.
+   * @param about - `isLeftOver`: the call began in an outage that is over, and says nothing of the time since.
+   *   `isAnswering`: others were answered meanwhile.
    */
-  toFailure(operation: string, error: unknown, isLeftOver = false): Error {
+  toFailure(
+    operation: string,
+    error: unknown,
+    { isLeftOver = false, isAnswering = false } = {},
+  ): Error {
     if (isMisuse(error)) return error
     const { alias, backendName: backend, counts, store } = this.#of
     counts.errors++
@@ -241,7 +255,7 @@ export class Guard {
             backend,
             operation,
           })
-    if (this.#circuit !== undefined && !store.isOutage(error)) {
+    if (isAnswering || (this.#circuit !== undefined && !store.isOutage(error))) {
       this.#refusals.add(alias, backend, failure)
       refusals.add(failure)
       return failure

@@ -1,6 +1,10 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
-import { withinLimit } from '../../src/time-limit.js'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { createCaches, FragmentCache } from '../../src/index.js'
+import type { OutageMessage } from '../../src/observe/channels.js'
+import { LIMIT_MS as PAGE_LIMIT_MS, withinLimit } from '../../src/time-limit.js'
+import { AsyncTestCache } from '../support/async-cache.js'
 
 const LIMIT_MS = 200
 
@@ -35,5 +39,48 @@ describe('the limit for stores without one', () => {
 
   it('gives what is there at once without a promise', () => {
     expect(withinLimit('value', LIMIT_MS)).toBe('value')
+  })
+})
+
+describe('a store without a limit of its own that answers too late', () => {
+  /** Whether it is taken for down, and what is warned of, once one call has waited too long. */
+  async function afterOneLate(meanwhile: (cache: AsyncTestCache) => Promise<unknown>) {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const outages: OutageMessage[] = []
+    const note = (message: unknown) => outages.push(message as OutageMessage)
+    subscribe('fragcache:outage', note)
+    const cache = new AsyncTestCache()
+    const fragments = new FragmentCache(createCaches({ default: cache }))
+    onTestFinished(() => {
+      unsubscribe('fragcache:outage', note)
+      vi.useRealTimers()
+      vi.restoreAllMocks()
+    })
+    cache.hanging = true
+    const render = fragments.render({ name: 'late' }, () => 'made')
+    await nextTurn()
+    await nextTurn()
+    // Gets no answer for ever; others get theirs.
+    cache.lose()
+    cache.hanging = false
+    await meanwhile(cache)
+    await vi.advanceTimersByTimeAsync(PAGE_LIMIT_MS + 1)
+    expect(await render).toBe('made')
+    const codes = warnings.mock.calls.map(([, about]) => (about as { code: string }).code)
+    return { outages: outages.length, codes }
+  }
+
+  it('is not down if others are answered meanwhile', async () => {
+    const seen = await afterOneLate((cache) => cache.get('other'))
+    expect(seen).toEqual({ outages: 0, codes: ['FRAGCACHE_REFUSED'] })
+  })
+
+  it('is down if nobody is answered meanwhile, or only who asks for something else', async () => {
+    const seen = await afterOneLate(() => nextTurn())
+    expect(seen.codes).toContain('FRAGCACHE_OUTAGE')
+    vi.useRealTimers()
+    const written = await afterOneLate((cache) => cache.set('other', 1))
+    expect(written.codes).toContain('FRAGCACHE_OUTAGE')
   })
 })
