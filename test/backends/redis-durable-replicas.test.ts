@@ -1,5 +1,15 @@
 import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  onTestFinished,
+  vi,
+} from 'vitest'
 import { LocMemCache } from '../../src/backends/locmem.js'
 import { RedisCache } from '../../src/backends/redis.js'
 import { TieredCache } from '../../src/backends/tiered.js'
@@ -87,6 +97,31 @@ describe.skipIf(!isThere)('invalidations that are to be durable', () => {
     for (let i = 0; i < 20; i++) await cache.get('k')
     expect(isOver).toBe(false)
     await deleted
+  })
+})
+
+describe.skipIf(!isThere)('a durable invalidation while there are two leaders', () => {
+  it('is not confirmed by the replicas of the one that it did not reach', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
+    const [[old], [leader, replica]] = await Promise.all([startReplicated(0), startReplicated(1)])
+    const client = new Redis(old?.url ?? '')
+    // As Sentinels answer once they know another leader, while a connection to the old one still stands.
+    client.duplicate = ((options: object) =>
+      new Redis({ ...options, port: leader?.port ?? 0 })) as typeof client.duplicate
+    const durableInvalidations = { waitReplicas: 1, timeoutMs: 300 }
+    const behind = new RedisCache({ client, keyPrefix: 'd', durableInvalidations })
+    const ahead = new RedisCache({ location: leader?.url, keyPrefix: 'd', durableInvalidations })
+    onTestFinished(async () => {
+      await Promise.all([behind.close(), ahead.close()])
+      client.disconnect()
+      for (const server of [old, replica, leader]) await server?.stop()
+      vi.restoreAllMocks()
+    })
+    await ahead.set('k', 'v', { tags: ['t'] })
+    await expect(behind.invalidateTags(['t'])).rejects.toThrow('0 instead of 1 replicas')
+    expect(await ahead.get('k')).toBe('v')
+    await vi.waitFor(() => ahead.invalidateTags(['t']), 10_000)
+    expect(await ahead.get('k')).toBe(undefined)
   })
 })
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { didYouMean } from '../../did-you-mean.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../../errors.js'
 import { resolveCount } from '../../settings.js'
@@ -49,29 +50,44 @@ function refusal(fault: string): InvalidCacheBackendError {
   return new InvalidCacheBackendError(`RedisCache: ${fault}`)
 }
 
+/** How long a token lies there if nobody replaces it. */
+const TOKEN_MS = 10_000
+
 /**
  * Waits until replicas have what was written before.
  *
  * @remarks Over a connection of its own, since a server answers nothing else on one that waits. What it
- *   waits for is a write of its own, which comes after all that were answered. A Cluster has no such
- *   connections: its client's own wait, and with them what is asked of these masters meanwhile.
+ *   waits for is a write of its own, which comes after all that were answered. While there are two leaders, the two
+ *   connections may lead to different ones: only if it finds there what was written over the other one, it is the
+ *   same. A Cluster has no such connections: its client's own wait, and with them what is asked of these masters
+ *   meanwhile.
  * @see Redis, "WAIT"
  */
 export class Confirmation {
   readonly #settings: DurableInvalidations
   readonly #source: ClientSource
   readonly #link: Link
+  /** Over which everything else is written. */
+  readonly #leader: Link
   readonly #key: () => string
+  readonly #token = randomBytes(9).toString('hex')
+  #count = 0
   #current: Promise<number> | undefined
   /** For all that was written after the current one began. */
   #next: Promise<number> | undefined
 
-  /** @param key - Of the write. */
-  constructor(settings: DurableInvalidations, source: ClientSource, key: () => string) {
+  /** @param key - Makes the key of what is written, of what no other process has. */
+  constructor(
+    settings: DurableInvalidations,
+    source: ClientSource,
+    leader: Link,
+    key: (token: string) => string,
+  ) {
     this.#settings = settings
     this.#source = source
     this.#link = new Link(source)
-    this.#key = key
+    this.#leader = leader
+    this.#key = () => key(this.#token)
   }
 
   /** @throws CacheBackendError: too few have confirmed it. */
@@ -114,13 +130,23 @@ export class Confirmation {
       const nodes = nodesOf(client)
       replies = await Promise.all(nodes.map((node) => node.wait(waitReplicas, timeoutMs)))
     } else {
-      const written = this.#link.command('set', this.#key(), 1, 'PX', timeoutMs)
-      const [, reached] = await Promise.all([
-        written,
-        this.#link.command('wait', waitReplicas, timeoutMs),
-      ])
-      replies = [reached]
+      replies = [await this.#reached(waitReplicas, timeoutMs)]
     }
     return Math.min(...replies.map(Number))
+  }
+
+  async #reached(waitReplicas: number, timeoutMs: number): Promise<Reply> {
+    const key = this.#key()
+    const count = String(++this.#count)
+    await this.#leader.command('set', key, count, 'PX', TOKEN_MS)
+    const [found, , reached] = await Promise.all([
+      this.#link.command('mgetBuffer', key),
+      this.#link.command('set', key, count, 'PX', timeoutMs),
+      this.#link.command('wait', waitReplicas, timeoutMs),
+    ])
+    if (String((found as readonly Reply[])[0]) === count) return reached
+    // What confirmed there is another server's. The next connection may lead to the right one.
+    void this.#link.close()
+    return 0
   }
 }

@@ -65,11 +65,6 @@ export class RedisPrimitives implements OwnStore<Payload> {
     this.#sources = commandSources(target, sourceSettings)
     const [leader, ...replicas] = this.#sources as [ClientSource, ...ClientSource[]]
     const durable = resolveDurable(settings.durableInvalidations, timeLimitMs)
-    if (durable !== undefined) {
-      const source = separateSource(target, sourceSettings)?.() ?? leader
-      const key = () => core.checkedKey(`${SERVER_KEY_PREFIX}.confirmed`, 1)
-      this.#confirmation = new Confirmation(durable, source, key)
-    }
     // Removes what was stored on another server before anything else is asked of this one.
     const remover = new Scanner(new Link(leader), timeLimitMs)
     this.#server = new SameServer({
@@ -79,6 +74,11 @@ export class RedisPrimitives implements OwnStore<Payload> {
       removeAll: (isSpared) => this.#remove(remover, isSpared),
     })
     this.#leader = new Link(leader, this.#server)
+    if (durable !== undefined) {
+      const source = separateSource(target, sourceSettings)?.() ?? leader
+      const key = (token: string) => core.checkedKey(`${SERVER_KEY_PREFIX}.confirmed.${token}`, 1)
+      this.#confirmation = new Confirmation(durable, source, this.#leader, key)
+    }
     this.#conditional = new ConditionalWrites(this.#leader)
     this.#replicas = replicas.map(
       (source) => new Link(source, new FollowsLeader(this.#server, this.#leader, timeLimitMs)),
