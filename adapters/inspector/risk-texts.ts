@@ -163,8 +163,10 @@ const RISKS: Readonly<Record<string, RiskText>> = {
   },
   FRAGCACHE_REFUSED: {
     severity: 'medium',
-    meaning: 'A server that works refuses something, such as a command that its user may not run.',
-    remedy: 'Give the user the right, or change what the message names.',
+    meaning:
+      'A store that works did not do what it was asked: its user may not run a command, a value is too large, or it had too much to do.',
+    remedy:
+      'Change what the message names: the rights of the user, the size of the value, the load.',
   },
   FRAGCACHE_REFRESH_FAILED: {
     severity: 'medium',
