@@ -91,8 +91,8 @@ export class Guard {
   readonly #debts = new Set<Debt>()
   #failures = 0
   #recoveries = 0
-  /** How many calls were answered. A store may go on with reads where it takes no writes. */
-  readonly #answers = { read: 0, write: 0 }
+  /** How many calls of each operation were answered: a store may go on with reads and removals where it takes no writes. */
+  readonly #answers = new Map<string, number>()
   #isClosed = false
 
   /** @param timeLimitMs - `undefined`: the store is no server. */
@@ -127,10 +127,9 @@ export class Guard {
     }
     const failuresBefore = this.#failures
     const recoveriesBefore = this.#recoveries
-    const kind = isRead ? 'read' : 'write'
-    const answersBefore = this.#answers[kind]
+    const answersBefore = this.#answersTo(operation)
     const succeeded = (value: T) => {
-      this.#answers[kind]++
+      this.#answers.set(operation, this.#answersTo(operation) + 1)
       // What was asked before the last failure says nothing of the time since.
       if (this.#failures === failuresBefore && !isOfCopies) {
         this.#circuit?.succeeded()
@@ -139,11 +138,11 @@ export class Guard {
       return value
     }
     // Nor does the failure of what was asked in an outage that is over begin another one. And what waits too long
-    // while others are answered waits behind them: this process asks for much at once, or is very busy.
+    // while the same is answered to others waits behind them: this process asks for much at once, or is very busy.
     const failed = (error: unknown) =>
       this.toFailure(operation, error, {
         isLeftOver: recoveriesBefore !== this.#recoveries,
-        isAnswering: error instanceof LateError && this.#answers[kind] !== answersBefore,
+        isAnswering: error instanceof LateError && this.#answersTo(operation) > answersBefore,
       })
     let result: MaybePromise<T>
     try {
@@ -164,6 +163,10 @@ export class Guard {
     return Promise.resolve(result).then(succeeded, (error: unknown) => {
       throw failed(error)
     })
+  }
+
+  #answersTo(operation: string): number {
+    return this.#answers.get(operation) ?? 0
   }
 
   /** What keeps a call from being made. */

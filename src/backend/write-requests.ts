@@ -62,7 +62,7 @@ function isOutdated(
   { ifAbsent, replacing }: StoreRequest,
   outcome: WriteOutcome | undefined,
 ): boolean {
-  return outcome === 'too_large' && ifAbsent !== true && replacing === undefined
+  return outcome === 'too_large' && (ifAbsent !== true || replacing !== undefined)
 }
 
 function isKept({ expiresAtMs }: StoreRequest): boolean {

@@ -87,6 +87,21 @@ describe.skipIf(!isThere)('invalidations that are to be durable', () => {
     await tiered.close()
   })
 
+  it('are confirmed also while this or another cache is cleared', async () => {
+    const settings = { location: servers[0]?.url, keyPrefix: 'd', options: { timeLimitMs: 20_000 } }
+    const durableInvalidations = { waitReplicas: 1, timeoutMs: 10_000 }
+    const patient = new RedisCache({ ...settings, durableInvalidations })
+    const other = new RedisCache(settings)
+    let isOver = false
+    const clearing = [patient, other].map(async (one) => {
+      while (!isOver) await one.clear()
+    })
+    for (let i = 0; i < 100; i++) await patient.invalidateTags(['t'])
+    isOver = true
+    await Promise.all(clearing)
+    await Promise.all([patient.close(), other.close()])
+  })
+
   it('hold up no reads while they wait', async () => {
     await store(cache)
     await cache.delete('k')

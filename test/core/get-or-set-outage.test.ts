@@ -79,6 +79,18 @@ describe('getOrSet while the store fails', () => {
     expect(await cache.get('k')).toBe('small')
   })
 
+  it('serves nothing old any more once what should replace it was too large', async () => {
+    const cache = new AsyncTestCache()
+    cache.maxPayloadBytes = 200
+    const large = 'x'.repeat(500)
+    const options = { tags: ['t'], staleWhileRevalidate: 60 }
+    await cache.set('k', 'old', options)
+    await cache.invalidateTags(['t'], { soft: true })
+    expect(await cache.getOrSet('k', () => large, options)).toBe('old')
+    await vi.waitFor(() => expect(cache.storedKeys).not.toContain(':1:k'), WAITING)
+    expect(await cache.getOrSet('k', () => large, options)).toBe(large)
+  })
+
   it('gives the producer’s own error', async () => {
     const cache = new AsyncTestCache()
     cache.failing = true

@@ -44,7 +44,10 @@ describe('the limit for stores without one', () => {
 
 describe('a store without a limit of its own that answers too late', () => {
   /** Whether it is taken for down, and what is warned of, once one call has waited too long. */
-  async function afterOneLate(meanwhile: (cache: AsyncTestCache) => Promise<unknown>) {
+  async function afterOneLate(
+    meanwhile: (cache: AsyncTestCache) => Promise<unknown>,
+    bodyOf?: (cache: AsyncTestCache) => () => string,
+  ) {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
     const outages: OutageMessage[] = []
@@ -57,10 +60,9 @@ describe('a store without a limit of its own that answers too late', () => {
       vi.useRealTimers()
       vi.restoreAllMocks()
     })
-    cache.hanging = true
-    const render = fragments.render({ name: 'late' }, () => 'made')
-    await nextTurn()
-    await nextTurn()
+    cache.hanging = bodyOf === undefined
+    const render = fragments.render({ name: 'late' }, bodyOf?.(cache) ?? (() => 'made'))
+    for (let i = 0; i < 20; i++) await nextTurn()
     // Gets no answer for ever; others get theirs.
     cache.lose()
     cache.hanging = false
@@ -74,6 +76,21 @@ describe('a store without a limit of its own that answers too late', () => {
   it('is not down if others are answered meanwhile', async () => {
     const seen = await afterOneLate((cache) => cache.get('other'))
     expect(seen).toEqual({ outages: 0, codes: ['FRAGCACHE_REFUSED'] })
+  })
+
+  const storesLate = (cache: AsyncTestCache) => () => {
+    cache.hanging = true
+    return 'made'
+  }
+
+  it('is not down if it stores for others meanwhile', async () => {
+    const seen = await afterOneLate((cache) => cache.set('other', 1), storesLate)
+    expect(seen).toEqual({ outages: 0, codes: ['FRAGCACHE_REFUSED'] })
+  })
+
+  it('is down if it only removes for others: that may be nothing to do', async () => {
+    const seen = await afterOneLate((cache) => cache.delete('absent'), storesLate)
+    expect(seen.codes).toEqual(['FRAGCACHE_OUTAGE'])
   })
 
   it('is down if nobody is answered meanwhile, or only who asks for something else', async () => {

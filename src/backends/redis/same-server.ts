@@ -110,9 +110,9 @@ export class SameServer extends Gate {
     return this.#record && textOf(this.#record)
   }
 
-  /** Whether a key is one of those that must outlive a `clear`. */
+  /** Whether a key is one of those that must outlive a `clear`: they begin alike, unless the site makes the keys. */
   isOwn(storedKey: string): boolean {
-    return storedKey === this.recordKey || storedKey === this.#removerKey
+    return storedKey.startsWith(this.recordKey) || storedKey === this.#removerKey
   }
 
   protected override async look(client: IoClient): Promise<Connections> {
