@@ -238,7 +238,7 @@ export class Guard {
    * What a failed call rejects with; reports the outage.
    *
    * @param about - `isLeftOver`: the call began in an outage that is over, and says nothing of the time since.
-   *   `isAnswering`: others were answered meanwhile.
+   *   `isAnswering`: the same was answered to others meanwhile.
    */
   toFailure(
     operation: string,

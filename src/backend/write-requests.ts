@@ -57,7 +57,7 @@ function settled(
   return chain(remove([request], store), () => outcome)
 }
 
-/** Whether what lay there is older than what was too large to take its place. */
+/** Whether what lies there is, or may be, older than what was too large to take its place. */
 function isOutdated(
   { ifAbsent, replacing }: StoreRequest,
   outcome: WriteOutcome | undefined,

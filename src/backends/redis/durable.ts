@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { didYouMean } from '../../did-you-mean.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../../errors.js'
 import { resolveCount } from '../../settings.js'
@@ -70,24 +69,23 @@ export class Confirmation {
   /** Over which everything else is written. */
   readonly #leader: Link
   readonly #key: () => string
-  readonly #token = randomBytes(9).toString('hex')
   #count = 0
   #current: Promise<number> | undefined
   /** For all that was written after the current one began. */
   #next: Promise<number> | undefined
 
-  /** @param key - Makes the key of what is written, of what no other process has. */
+  /** @param key - Of what is written. No other process has it. */
   constructor(
     settings: DurableInvalidations,
     source: ClientSource,
     leader: Link,
-    key: (token: string) => string,
+    key: () => string,
   ) {
     this.#settings = settings
     this.#source = source
     this.#link = new Link(source)
     this.#leader = leader
-    this.#key = () => key(this.#token)
+    this.#key = key
   }
 
   /** @throws CacheBackendError: too few have confirmed it. */

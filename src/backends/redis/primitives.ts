@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { CacheCore } from '../../backend/core.js'
 import type { ChangeListener, OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { writeEach } from '../../backend/write-each.js'
@@ -76,7 +77,8 @@ export class RedisPrimitives implements OwnStore<Payload> {
     this.#leader = new Link(leader, this.#server)
     if (durable !== undefined) {
       const source = separateSource(target, sourceSettings)?.() ?? leader
-      const key = (token: string) => core.checkedKey(`${SERVER_KEY_PREFIX}.confirmed.${token}`, 1)
+      const token = randomBytes(9).toString('hex')
+      const key = () => core.checkedKey(`${SERVER_KEY_PREFIX}.confirmed.${token}`, 1)
       this.#confirmation = new Confirmation(durable, source, this.#leader, key)
     }
     this.#conditional = new ConditionalWrites(this.#leader)
