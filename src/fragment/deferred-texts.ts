@@ -86,7 +86,8 @@ export class DeferredTexts {
   /** @returns The placeholder for it until the template is done. */
   add(deferred: DeferredFragment): string {
     this.#placeholders ??= new Placeholders(deferred.fragment.site)
-    return this.#placeholders.make(this.#all.push(deferred) - 1)
+    this.#all.push(deferred)
+    return this.#placeholders.make()
   }
 
   /**
@@ -97,7 +98,8 @@ export class DeferredTexts {
    */
   change(text: string, change: (text: string) => string): string {
     if (this.#placeholders === undefined || !this.isIn(text)) return change(text)
-    return this.#placeholders.make(this.#all.push({ text, change }) - 1)
+    this.#all.push({ text, change })
+    return this.#placeholders.make()
   }
 
   /** Whether a text holds what is left of at least one placeholder. */

@@ -38,7 +38,8 @@ export class HoleMarks {
 
   /** @param frame - Where the hole was met. */
   make(ref: HoleRef, frame: Frame, position: TagPosition): string {
-    return this.#placeholders.make(this.#met.push({ ref, frame, position }) - 1)
+    this.#met.push({ ref, frame, position })
+    return this.#placeholders.make()
   }
 
   /** Whether a text holds what is left of at least one mark. */
@@ -82,7 +83,7 @@ export class HoleMarks {
       if (index === undefined) return
       const met = this.#at(index, text)
       met.isReplaced = true
-      const after = end + this.#placeholders.make(index).length
+      const after = end + this.#placeholders.lengthOf(index)
       changed += this.make(change(met.ref, end, after), met.frame, met.position)
       end = after
     })

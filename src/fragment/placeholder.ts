@@ -60,6 +60,7 @@ export class Placeholders {
   readonly #begin: string
   /** What each ends with, behind its index. */
   readonly #end: string
+  readonly #made: string[] = []
 
   /** @param site - The tag that needs the first one. */
   constructor(site: TagPosition, kind: PlaceholderKind = 'fRaG') {
@@ -73,8 +74,16 @@ export class Placeholders {
     known[kind].add(this.#mark, site)
   }
 
-  make(index: number): string {
-    return this.#begin + middleOf(this.#kind, index) + this.#end
+  /** The next one: its index is the count of those before it. */
+  make(): string {
+    const made = this.#begin + middleOf(this.#kind, this.#made.length) + this.#end
+    this.#made.push(made)
+    return made
+  }
+
+  /** In characters. */
+  lengthOf(index: number): number {
+    return this.#made[index]?.length ?? 0
   }
 
   /** Whether a text holds a placeholder or what is left of one. */
@@ -84,22 +93,23 @@ export class Placeholders {
 
   /** Takes a text apart at its intact placeholders. */
   split(text: string): Split {
-    const [first = '', ...others] = text.split(this.#begin)
     const texts: string[] = []
     const indices: number[] = []
-    let before = first
-    for (const part of others) {
-      const index = indexIn(part)
-      const rest = middleOf(this.#kind, index) + this.#end
-      if (index >= 0 && part.startsWith(rest)) {
-        texts.push(before)
+    let end = 0
+    let at = text.indexOf(this.#begin)
+    while (at >= 0) {
+      const index = indexAt(text, at + this.#begin.length)
+      const made = this.#made[index]
+      const after = at + (made?.length ?? 0)
+      // Compared as a slice: V8 takes twice as long for `startsWith`.
+      if (text.slice(at, after) === made) {
+        texts.push(text.slice(end, at))
         indices.push(index)
-        before = part.slice(rest.length)
-      } else {
-        before += this.#begin + part
+        end = after
       }
+      at = text.indexOf(this.#begin, Math.max(end, at + 1))
     }
-    texts.push(before)
+    texts.push(text.slice(end))
     const between = texts.join('\n')
     const isClean = !this.isIn(between) && !between.includes(signOf(this.#kind))
     return { texts, indices, isClean }
@@ -116,13 +126,13 @@ export class Placeholders {
   }
 }
 
-/** The number that a text begins with. @returns `NaN`: none. */
-function indexIn(text: string): number {
+/** The number that begins there in a text. @returns `NaN`: none. */
+function indexAt(text: string, at: number): number {
   let index = NaN
-  for (let i = 0; i < MAX_INDEX_LENGTH; i++) {
+  for (let i = at; i < at + MAX_INDEX_LENGTH; i++) {
     const digit = text.charCodeAt(i) - DIGIT_0
     if (!(digit >= 0 && digit <= 9)) break
-    index = 10 * (i === 0 ? 0 : index) + digit
+    index = 10 * (i === at ? 0 : index) + digit
   }
   return index
 }

@@ -133,7 +133,7 @@ describe('where fragments are found in a page', () => {
   })
 
   it('finds what something was put into since', () => {
-    const hole = new Placeholders({}, 'hOlE').make(0)
+    const hole = new Placeholders({}, 'hOlE').make()
     expect(found('<p>Hello Ann!</p>', fragment(`<p>Hello${hole}!</p>`))).toEqual([
       '0-<p>Hello Ann!</p>',
     ])
