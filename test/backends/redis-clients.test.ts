@@ -1,6 +1,6 @@
 import { GlideClient } from '@valkey/valkey-glide'
 import { Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { createClient, createSentinel } from 'redis'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   RedisBus,
@@ -153,6 +153,10 @@ it.each([
         return undefined
       }
     })(),
+  ],
+  [
+    'of Sentinels',
+    createSentinel({ name: 'main', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] }),
   ],
 ])('a client that is %s is refused with what fits', (_, client) => {
   expect(() => new RedisCache({ client } as never)).toThrow(

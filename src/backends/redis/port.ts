@@ -69,13 +69,13 @@ export function isPort(client: unknown): client is RedisPort {
 /**
  * The port of a client of one of these packages.
  *
- * @returns `undefined`: it is none, or one of a cluster.
+ * @returns `undefined`: it is none, or one of several servers.
  */
 export function portOf(client: unknown): RedisPort | undefined {
   if (!has(client, 'customCommand') && !(has(client, 'sendCommand') && 'isReady' in client)) {
     return undefined
   }
-  if (isOfCluster(client)) return undefined
+  if (isOfSeveral(client)) return undefined
   const port = ports.get(client) ?? makePort(client)
   ports.set(client, port)
   return port
@@ -95,9 +95,10 @@ function has(client: unknown, method: string): client is Readonly<Record<string,
   return typeof (client as Readonly<Record<string, unknown>>)[method] === 'function'
 }
 
-/** Its commands are routed, and it goes through keys in another way. */
-function isOfCluster(client: object): boolean {
-  return client.constructor.name.includes('Cluster')
+/** Its commands are routed: by their keys, or by what its `sendCommand` takes in front of them. */
+function isOfSeveral(client: object): boolean {
+  const { sendCommand } = client as { readonly sendCommand?: { readonly length: number } }
+  return client.constructor.name.includes('Cluster') || (sendCommand?.length ?? 0) > 2
 }
 
 /** RESP's type of binary-safe texts, `$`: they are to come as bytes. */
