@@ -58,8 +58,8 @@ const TOKEN_MS = 10_000
  * @remarks Over a connection of its own, since a server answers nothing else on one that waits. What it
  *   waits for is a write of its own, which comes after all that were answered. While there are two leaders, the two
  *   connections may lead to different ones: only if it finds there what was written over the other one, it is the
- *   same. A Cluster has no such connections: its client's own wait, and with them what is asked of these masters
- *   meanwhile.
+ *   same. A Cluster has no such connections, nor has a client of another package: the client's own wait, and with them
+ *   what is asked of these servers meanwhile.
  * @see Redis, "WAIT"
  */
 export class Confirmation {
