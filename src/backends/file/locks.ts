@@ -163,9 +163,10 @@ export class Locks {
         }
         return { token, path }
       } catch (error) {
+        // On a full disk the first of the two may be there: it would take what the next call needs.
+        await this.#discard(path)
         if (codeOf(error) !== 'ENOENT' || attempt >= MAX_ATTEMPTS) throw error
         await this.ensure()
-        await this.#discard(path)
       }
     }
   }
