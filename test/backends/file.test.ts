@@ -279,6 +279,34 @@ describe('many adds of one entry at once', () => {
   })
 })
 
+describe('clear', () => {
+  it('leaves nothing that was made meanwhile from what was not yet gone', async () => {
+    const [cache, other] = [open(), open()]
+    await cache.set('v0', 'old')
+    const shards = ['v0', 'v1'].map((key) => entryPath('', `:1:${key}`).slice(0, 2))
+    const makeFrom = (i: number) => other.getOrSet(`v${i + 1}`, () => other.get(`v${i}`))
+    const run = Locks.prototype.run
+    const made: unknown[] = []
+    let isMaking = false
+    vi.spyOn(Locks.prototype, 'run').mockImplementation(async function (
+      this: Locks,
+      name,
+      ...rest
+    ) {
+      // What clear is about to remove, a value in a folder that it does not look into any more is made from.
+      if (!isMaking && name === shards[made.length]) {
+        isMaking = true
+        made.push(await makeFrom(made.length))
+        isMaking = false
+      }
+      return run.call(this, name, ...rest)
+    })
+    await cache.clear()
+    expect(made).toEqual(['old', 'old'])
+    expect(await cache.getMany(['v0', 'v1', 'v2'])).toEqual(new Map())
+  })
+})
+
 describe('a location that fails', () => {
   it.each(['a file', 'below a file'])('is named by the error where it is %s', async (what) => {
     await writeFile(location, 'I was here first')
