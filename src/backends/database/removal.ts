@@ -1,3 +1,4 @@
+import { CLEAR_ROUNDS } from '../../backend/clear-rounds.js'
 import { currentMs } from '../../current-time.js'
 import type { Limits } from '../limits.js'
 import { isOwnKey } from '../../own-keys.js'
@@ -202,18 +203,26 @@ export class Removal {
     yield chain(removed, ([first]) => first as Answer)
   }
 
+  /** Removes the entries of one key prefix, and what is made of them meanwhile. */
+  *clear(keyPrefix: string): Work<void> {
+    for (let round = 0; round < CLEAR_ROUNDS; round++) {
+      if ((yield* this.removeAll(keyPrefix)) === 0) return
+    }
+  }
+
   /**
    * Removes the entries of one key prefix.
    *
    * @param keyPrefix - `undefined`: all entries.
+   * @returns How many were found.
    */
-  *removeAll(keyPrefix: string | undefined): Work<void> {
+  *removeAll(keyPrefix: string | undefined): Work<number> {
     const { statements } = this
     const { batch, stretch } = this.#sizes
     if (keyPrefix === undefined) {
-      yield* this.#removeEach((after) => this.run(statements.page(batch), [after]), '')
-      return
+      return yield* this.#removeEach((after) => this.run(statements.page(batch), [after]), '')
     }
+    let count = 0
     const owner = toColumn(keyPrefix)
     // Where it has few entries among many, one page of them would take reading the whole table.
     for (let behind = ''; ;) {
@@ -221,19 +230,24 @@ export class Removal {
       const last = rows[0] === undefined ? undefined : keyOf(rows[0]['cache_key'])
       const bound = last === undefined ? [] : [last]
       const pageOf = statements.pageOf(batch, last !== undefined)
-      yield* this.#removeEach((after) => this.run(pageOf, [owner, after, ...bound]), behind)
-      if (last === undefined) return
+      count += yield* this.#removeEach(
+        (after) => this.run(pageOf, [owner, after, ...bound]),
+        behind,
+      )
+      if (last === undefined) return count
       behind = last
     }
   }
 
   /** @param page - Gives entries behind a key. */
-  *#removeEach(page: (after: string) => MaybePromise<Answer>, behind: string): Work<void> {
+  *#removeEach(page: (after: string) => MaybePromise<Answer>, behind: string): Work<number> {
+    let count = 0
     for (let after = behind; ;) {
       const { rows } = yield page(after)
       const keys = rows.map((row) => keyOf(row['cache_key']))
       yield* this.#removeKeys(keys, Number.MAX_SAFE_INTEGER)
-      if (keys.length < this.#sizes.batch) return
+      count += keys.length
+      if (keys.length < this.#sizes.batch) return count
       after = keys.at(-1) ?? ''
     }
   }

@@ -282,7 +282,7 @@ export class Table {
 
   clear(): MaybePromise<void> {
     this.#culling.forget()
-    return carryOut(this.#removal.removeAll(this.#owner))
+    return carryOut(this.#removal.clear(this.#owner))
   }
 }
 

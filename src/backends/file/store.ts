@@ -1,4 +1,5 @@
 import { unlink } from 'node:fs/promises'
+import { clearInRounds } from '../../backend/clear-rounds.js'
 import type { WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { currentMs } from '../../current-time.js'
 import { isExpired } from '../../timeout.js'
@@ -23,12 +24,6 @@ const WRITERS = 16
 
 /** How long one call makes room before it leaves the rest to later ones. */
 const MAX_CULLING_MS = 1000
-
-/**
- * What is made during a round from an entry that is still to go may be stored where the round has been: the next one
- * removes it. Only where each of so many values is made from the one before, and each within one round, is one left.
- */
-const CLEAR_ROUNDS = 5
 
 /** Hears about a file at an entry's place that could not be read as an entry. */
 export type DamageListener = (key: string, error: unknown) => void
@@ -296,9 +291,7 @@ export class FileStore {
       if ((await kindAt(this.#folders.location)) === undefined) return
       await this.#open()
       await this.#folders.make()
-      for (let round = 0; round < CLEAR_ROUNDS; round++) {
-        if ((await this.#culling.clear(this.owner)) === 0) break
-      }
+      await clearInRounds(() => this.#culling.clear(this.owner))
     })
   }
 

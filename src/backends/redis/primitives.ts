@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { clearInRounds } from '../../backend/clear-rounds.js'
 import type { CacheCore } from '../../backend/core.js'
 import type { ChangeListener, OwnStore, WriteEntry, WriteOutcome } from '../../backend/store.js'
 import { writeEach } from '../../backend/write-each.js'
@@ -295,7 +296,8 @@ export class RedisPrimitives implements OwnStore<Payload> {
   async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {
     if (this.#flushOnClear) return scanner.flush()
     const space = this.#keySpace('clear')
-    await scanner.remove(space.pattern, (key) => space.owns(key) && !isSpared(key))
+    const isRemoved = (key: string) => space.owns(key) && !isSpared(key)
+    await clearInRounds(() => scanner.remove(space.pattern, isRemoved))
   }
 
   readServerStats(): Promise<ServerFigures> {

@@ -44,8 +44,9 @@ export class Scanner {
     } while (cursor !== '0')
   }
 
-  /** Removes the keys that match and pass. */
-  async remove(pattern: string, passes: (storedKey: string) => boolean): Promise<void> {
+  /** Removes the keys that match and pass. @returns How many were found. */
+  async remove(pattern: string, passes: (storedKey: string) => boolean): Promise<number> {
+    let count = 0
     for (const { link, prefix, isPartOfCluster } of await this.#nodes()) {
       if (prefix === '' && /^\**$/.test(pattern)) {
         throw new CacheBackendError(
@@ -56,6 +57,7 @@ export class Scanner {
       for await (const found of this.#scanOne(link, prefix, pattern)) {
         const keys = found.filter(passes)
         if (keys.length === 0) continue
+        count += keys.length
         // Keys of one node may still be of different slots, and on their way to another node.
         const removed = isPartOfCluster
           ? Promise.all(keys.map((key) => this.#link.command('unlink', key)))
@@ -63,6 +65,7 @@ export class Scanner {
         await this.#limit.race<unknown>(removed)
       }
     }
+    return count
   }
 
   /** Empties the db. */
