@@ -78,17 +78,48 @@ export interface LastingOutage {
   readonly since: number
 }
 
-/** Reports the begin and the end of an outage once each, however many calls fail in between. */
+/** Milliseconds in which warnings of one kind are counted. */
+const INTERVAL_MS = 60_000
+
+/** Most warnings of outages of one cache in that time: a store that half works may begin and end ten in a second. */
+const MOST_OUTAGES = 5
+
+/** Whether a warning may be given now, of those that may be given some times a minute. */
+class Allowance {
+  readonly #most: number
+  #sinceMs = -Infinity
+  #given = 0
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  isLeft(): boolean {
+    const nowMs = performance.now()
+    if (nowMs - this.#sinceMs >= INTERVAL_MS) {
+      this.#sinceMs = nowMs
+      this.#given = 0
+    }
+    return ++this.#given <= this.#most
+  }
+}
+
+/**
+ * Reports the begin and the end of an outage once each, however many calls fail in between. Of many outages in a
+ * minute, the warning of the process is about the first ones.
+ */
 export class OutageReporter {
   #outage: LastingOutage | undefined
+  readonly #warnings = new Allowance(MOST_OUTAGES)
 
   failed(alias: string, backend: string, error: unknown): void {
     if (this.#outage !== undefined) return
     const since = Date.now()
     this.#outage = { error, since }
     outageChannel.publish({ alias, backend, error, since } satisfies OutageMessage)
+    if (!this.#warnings.isLeft()) return
     process.emitWarning(
-      `${nameOf(alias, backend)} fails: ${textOfError(error)}; reported once until it works again`,
+      `${nameOf(alias, backend)} fails: ${textOfError(error)}; reported once until it works again, at most ${MOST_OUTAGES} times a minute`,
       { type: 'CacheOutageWarning', code: 'FRAGCACHE_OUTAGE' },
     )
   }
@@ -112,21 +143,6 @@ export class OutageReporter {
   }
 }
 
-/** Milliseconds between two warnings of the same kind. */
-const INTERVAL_MS = 60_000
-
-/** Whether it is time to warn again, of what has no end that could be told. */
-class OnceAMinute {
-  #lastMs = -Infinity
-
-  isDue(): boolean {
-    const nowMs = performance.now()
-    if (nowMs - this.#lastMs < INTERVAL_MS) return false
-    this.#lastMs = nowMs
-    return true
-  }
-}
-
 /** A cache as it is called in warnings. */
 function nameOf(alias: string, backend: string): string {
   return alias === '' ? backend : `${backend} "${alias}"`
@@ -134,10 +150,10 @@ function nameOf(alias: string, backend: string): string {
 
 /** Says at most once a minute that a server refuses something, or one of several does not answer: that is no outage, and has no end that could be told. */
 export class RefusalReporter {
-  readonly #warning = new OnceAMinute()
+  readonly #warnings = new Allowance(1)
 
   add(alias: string, backend: string, error: unknown): void {
-    if (!this.#warning.isDue()) return
+    if (!this.#warnings.isLeft()) return
     process.emitWarning(
       `${nameOf(alias, backend)}: some of its calls fail: ${textOfError(error)}; reported at most once a minute`,
       { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
@@ -145,7 +161,7 @@ export class RefusalReporter {
   }
 }
 
-const refreshWarning = new OnceAMinute()
+const refreshWarnings = new Allowance(1)
 
 /** Says that the old is served since the new could not be made: each time to who listens, else at most once a minute. */
 export function reportRefresh(message: RefreshMessage): void {
@@ -153,7 +169,7 @@ export function reportRefresh(message: RefreshMessage): void {
     refreshChannel.publish(message)
     return
   }
-  if (!refreshWarning.isDue()) return
+  if (!refreshWarnings.isLeft()) return
   process.emitWarning(
     `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be refreshed, and the old value is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
     { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },

@@ -302,6 +302,21 @@ describe('fragcache:outage', () => {
   })
 })
 
+describe('a store that works now and then', () => {
+  it('begins and ends many outages, of which few are warnings', async () => {
+    const cache = new AsyncTestCache()
+    const messages = listen<OutageMessage>('fragcache:outage')
+    for (let i = 0; i < 20; i++) {
+      cache.failing = true
+      await expect(cache.get('k')).rejects.toThrow()
+      cache.failing = false
+      await cache.get('k')
+    }
+    expect(messages).toHaveLength(40)
+    expect(process.emitWarning).toHaveBeenCalledTimes(5)
+  })
+})
+
 describe('damage', () => {
   it('is reported once per cache, by the stored key and without the bytes', async () => {
     const cache = new AsyncTestCache()
