@@ -102,6 +102,26 @@ describe.skipIf(!isThere)('invalidations that are to be durable', () => {
     await Promise.all([patient.close(), other.close()])
   })
 
+  it('reject for want of replicas, and not for want of an answer, while another one waits', async () => {
+    const patient = new RedisCache({
+      location: servers[0]?.url,
+      keyPrefix: 'd',
+      durableInvalidations: { waitReplicas: 1, timeoutMs: 1500 },
+      options: { timeLimitMs: 2800 },
+    })
+    onTestFinished(() => patient.close())
+    await patient.delete('k')
+    servers[1]?.pause()
+    const first = expect(patient.delete('k')).rejects.toThrow('0 instead of 1 replicas confirmed')
+    await vi.waitFor(async () => {
+      expect(await client.client('LIST')).toContain('cmd=wait')
+    })
+    await expect(patient.delete('k')).rejects.toThrow('0 instead of 1 replicas confirmed')
+    await first
+    const outage = expect.objectContaining({ code: 'FRAGCACHE_OUTAGE' })
+    expect(process.emitWarning).not.toHaveBeenCalledWith(expect.anything(), outage)
+  })
+
   it('hold up no reads while they wait', async () => {
     await store(cache)
     await cache.delete('k')

@@ -1,6 +1,7 @@
 import { didYouMean } from '../../did-you-mean.js'
 import { CacheBackendError, InvalidCacheBackendError, show } from '../../errors.js'
 import { resolveCount } from '../../settings.js'
+import { settledWithin } from '../../time-limit.js'
 import type { Reply } from './client.js'
 import { nodesOf } from './connections.js'
 import { Link, type ClientSource } from './link.js'
@@ -109,7 +110,9 @@ export class Confirmation {
       this.#next = undefined
       return this.#begin()
     }
-    return (this.#next ??= this.#current.then(begin, begin))
+    const next = (this.#next ??= this.#current.then(begin, begin))
+    // The current one may take all of the time. What it finds was written before.
+    return settledWithin(next, this.#settings.timeoutMs, () => Promise.resolve(0))
   }
 
   #begin(): Promise<number> {
