@@ -123,6 +123,7 @@ export class Guard {
     const open = isOfCopies ? undefined : this.#openCircuit(isRead)
     if (open !== undefined) {
       this.#of.counts.errors++
+      this.#outages.lasts(this.#of.alias, this.#of.backendName)
       throw this.#notAsked(operation, open.lastError)
     }
     const failuresBefore = this.#failures

@@ -78,7 +78,7 @@ export interface LastingOutage {
   readonly since: number
 }
 
-/** Milliseconds in which warnings of one kind are counted. */
+/** Milliseconds in which warnings of one kind are limited. */
 const INTERVAL_MS = 60_000
 
 /** Most warnings of outages of one cache in that time: a store that half works may begin and end ten in a second. */
@@ -86,40 +86,48 @@ const MOST_OUTAGES = 5
 
 /** Whether a warning may be given now, of those that may be given some times a minute. */
 class Allowance {
-  readonly #most: number
-  #sinceMs = -Infinity
-  #given = 0
+  /** When the last ones were given. */
+  readonly #givenMs: number[]
 
   constructor(most: number) {
-    this.#most = most
+    this.#givenMs = Array.from({ length: most }, () => -Infinity)
   }
 
-  isLeft(): boolean {
+  /** @returns Whether it may. It then counts as given. */
+  take(): boolean {
     const nowMs = performance.now()
-    if (nowMs - this.#sinceMs >= INTERVAL_MS) {
-      this.#sinceMs = nowMs
-      this.#given = 0
-    }
-    return ++this.#given <= this.#most
+    if (nowMs - (this.#givenMs[0] ?? nowMs) < INTERVAL_MS) return false
+    this.#givenMs.shift()
+    this.#givenMs.push(nowMs)
+    return true
   }
 }
 
 /**
  * Reports the begin and the end of an outage once each, however many calls fail in between. Of many outages in a
- * minute, the warning of the process is about the first ones.
+ * minute the process is warned of some; one that lasts is not kept from it.
  */
 export class OutageReporter {
   #outage: LastingOutage | undefined
+  #isWarnedOf = false
   readonly #warnings = new Allowance(MOST_OUTAGES)
 
   failed(alias: string, backend: string, error: unknown): void {
-    if (this.#outage !== undefined) return
-    const since = Date.now()
-    this.#outage = { error, since }
-    outageChannel.publish({ alias, backend, error, since } satisfies OutageMessage)
-    if (!this.#warnings.isLeft()) return
+    if (this.#outage === undefined) {
+      const since = Date.now()
+      this.#outage = { error, since }
+      this.#isWarnedOf = false
+      outageChannel.publish({ alias, backend, error, since } satisfies OutageMessage)
+    }
+    this.lasts(alias, backend)
+  }
+
+  /** Warns of the outage that lasts, if there were too many warnings when it began. */
+  lasts(alias: string, backend: string): void {
+    if (this.#outage === undefined || this.#isWarnedOf || !this.#warnings.take()) return
+    this.#isWarnedOf = true
     process.emitWarning(
-      `${nameOf(alias, backend)} fails: ${textOfError(error)}; reported once until it works again, at most ${MOST_OUTAGES} times a minute`,
+      `${nameOf(alias, backend)} fails: ${textOfError(this.#outage.error)}; reported once until it works again, at most ${MOST_OUTAGES} times a minute`,
       { type: 'CacheOutageWarning', code: 'FRAGCACHE_OUTAGE' },
     )
   }
@@ -153,7 +161,7 @@ export class RefusalReporter {
   readonly #warnings = new Allowance(1)
 
   add(alias: string, backend: string, error: unknown): void {
-    if (!this.#warnings.isLeft()) return
+    if (!this.#warnings.take()) return
     process.emitWarning(
       `${nameOf(alias, backend)}: some of its calls fail: ${textOfError(error)}; reported at most once a minute`,
       { type: 'CacheRefusalWarning', code: 'FRAGCACHE_REFUSED' },
@@ -169,7 +177,7 @@ export function reportRefresh(message: RefreshMessage): void {
     refreshChannel.publish(message)
     return
   }
-  if (!refreshWarnings.isLeft()) return
+  if (!refreshWarnings.take()) return
   process.emitWarning(
     `${nameOf(message.alias, message.backend)}: ${JSON.stringify(message.key)} could not be refreshed, and the old value is served: ${textOfError(message.error)}; reported at most once a minute, each time on the channel fragcache:refresh`,
     { type: 'CacheRefreshWarning', code: 'FRAGCACHE_REFRESH_FAILED' },

@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import {
   createCaches,
   FragmentCache,
@@ -314,6 +314,28 @@ describe('a store that works now and then', () => {
     }
     expect(messages).toHaveLength(40)
     expect(process.emitWarning).toHaveBeenCalledTimes(5)
+  })
+
+  it.each([
+    ['asked', false],
+    ['not asked any more', true],
+  ])('warns of the one that lasts, a minute later, while it is %s', async (_, isServer) => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const cache = new AsyncTestCache({}, isServer)
+    const fail = () => expect(cache.get('k')).rejects.toThrow()
+    for (let i = 0; i < 5; i++) {
+      cache.failing = true
+      await fail()
+      cache.failing = false
+      await cache.get('k')
+    }
+    cache.failing = true
+    for (let i = 0; i < 4; i++) await fail()
+    expect(process.emitWarning).toHaveBeenCalledTimes(5)
+    vi.advanceTimersByTime(60_000)
+    for (let i = 0; i < 4; i++) await fail()
+    expect(process.emitWarning).toHaveBeenCalledTimes(6)
   })
 })
 

@@ -1,4 +1,4 @@
-import { CLEAR_ROUNDS } from '../../backend/clear-rounds.js'
+import { needsRound } from '../../backend/clear-rounds.js'
 import { currentMs } from '../../current-time.js'
 import type { Limits } from '../limits.js'
 import { isOwnKey } from '../../own-keys.js'
@@ -205,8 +205,8 @@ export class Removal {
 
   /** Removes the entries of one key prefix, and what is made of them meanwhile. */
   *clear(keyPrefix: string): Work<void> {
-    for (let round = 0; round < CLEAR_ROUNDS; round++) {
-      if ((yield* this.removeAll(keyPrefix)) === 0) return
+    for (let rounds = 0, found = 0; needsRound(rounds, found); rounds++) {
+      found = yield* this.removeAll(keyPrefix)
     }
   }
 

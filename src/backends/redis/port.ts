@@ -95,10 +95,9 @@ function has(client: unknown, method: string): client is Readonly<Record<string,
   return typeof (client as Readonly<Record<string, unknown>>)[method] === 'function'
 }
 
-/** Its commands are routed: by their keys, or by what its `sendCommand` takes in front of them. */
+/** Its commands are routed: to where their keys are, or to the leader or a replica that Sentinels know. */
 function isOfSeveral(client: object): boolean {
-  const { sendCommand } = client as { readonly sendCommand?: { readonly length: number } }
-  return client.constructor.name.includes('Cluster') || (sendCommand?.length ?? 0) > 2
+  return client.constructor.name.includes('Cluster') || has(client, 'getMasterNode')
 }
 
 /** RESP's type of binary-safe texts, `$`: they are to come as bytes. */

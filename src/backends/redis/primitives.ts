@@ -267,7 +267,7 @@ export class RedisPrimitives implements OwnStore<Payload> {
   }
 
   async removeAll(): Promise<void> {
-    await this.#remove(this.scanner, (storedKey) => this.#server.isOwn(storedKey))
+    await clearInRounds(() => this.#remove(this.scanner, (key) => this.#server.isOwn(key)))
     await this.#confirmation?.wait('clear')
   }
 
@@ -293,11 +293,14 @@ export class RedisPrimitives implements OwnStore<Payload> {
     )
   }
 
-  async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<void> {
-    if (this.#flushOnClear) return scanner.flush()
+  /** @returns How many entries were found, as far as that is known. */
+  async #remove(scanner: Scanner, isSpared: (storedKey: string) => boolean): Promise<number> {
+    if (this.#flushOnClear) {
+      await scanner.flush()
+      return 0
+    }
     const space = this.#keySpace('clear')
-    const isRemoved = (key: string) => space.owns(key) && !isSpared(key)
-    await clearInRounds(() => scanner.remove(space.pattern, isRemoved))
+    return scanner.remove(space.pattern, (key) => space.owns(key) && !isSpared(key))
   }
 
   readServerStats(): Promise<ServerFigures> {

@@ -29,7 +29,7 @@ export interface SameServerSettings {
    *
    * @throws CacheBackendError: what belongs to the cache cannot be told.
    */
-  readonly removeAll: (isSpared: (storedKey: string) => boolean) => Promise<void>
+  readonly removeAll: (isSpared: (storedKey: string) => boolean) => Promise<unknown>
 }
 
 /** What the record says of the servers that entries are stored on. */

@@ -128,7 +128,7 @@ function resolveClient(client: unknown, location: unknown, optionNames: readonly
   const port = isPort(client) ? client : isIoClient(client) ? undefined : portOf(client)
   if (port === undefined && !isIoClient(client)) {
     throw refusal(
-      `client: ${show(client)} is not a known client; give a Redis or a Cluster of ioredis, the result of createClient of redis, a GlideClient, or a RedisPort`,
+      `client: ${show(client)} is not a known client; give a Redis or a Cluster of ioredis, the result of createClient of redis, a GlideClient, or a RedisPort; for Sentinels, give options.sentinels instead`,
     )
   }
   if (location !== undefined) {
