@@ -111,7 +111,7 @@ export class Confirmation {
       return this.#begin()
     }
     const next = (this.#next ??= this.#current.then(begin, begin))
-    // The current one may take all of the time. What it finds was written before.
+    // The current one may take all of this time, and does not tell who has what was written since it began.
     return settledWithin(next, this.#settings.timeoutMs, () => Promise.resolve(0))
   }
 
